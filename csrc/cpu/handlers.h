@@ -1,0 +1,18 @@
+// The XLA FFI handlers of the CPU kernels. All operands and results may have any rank; what they hold is checked.
+#ifndef SPIKEGRAD_CPU_HANDLERS_H_
+#define SPIKEGRAD_CPU_HANDLERS_H_
+
+#include "xla/ffi/api/ffi.h"
+
+namespace spikegrad {
+
+// (x) -> spikes, of x's shape and dtype.
+XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_heaviside);
+
+// (x, t, sigma, alpha) {order: int64} -> t g^(order)(x), of x's shape and dtype. t has x's shape or rank 0; sigma and
+// alpha have rank 0, float32 (float64 where x is).
+XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_gaussian);
+
+}  // namespace spikegrad
+
+#endif  // SPIKEGRAD_CPU_HANDLERS_H_

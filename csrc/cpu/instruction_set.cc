@@ -1,0 +1,27 @@
+#include "cpu/instruction_set.h"
+
+namespace spikegrad {
+namespace {
+
+std::vector<InstructionSet> detect() {
+  std::vector<InstructionSet> found;
+#if defined(__x86_64__)
+  // The compiler's own test looks at the operating system's part too: registers that it does not save do not count.
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma")) {
+    found.push_back({"avx512", &avx512::kernels});
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back({"avx2", &avx2::kernels});
+#endif
+  found.push_back({"baseline", &baseline::kernels});
+  return found;
+}
+
+}  // namespace
+
+const std::vector<InstructionSet>& available_instruction_sets() {
+  static const std::vector<InstructionSet> found = detect();
+  return found;
+}
+
+}  // namespace spikegrad

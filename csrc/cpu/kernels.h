@@ -1,0 +1,45 @@
+// The elementwise kernels as plain functions over one stretch of memory: no XLA, no threads.
+//
+// An output may be one of the inputs; buffers are aligned to their element and no more.
+#ifndef SPIKEGRAD_CPU_KERNELS_H_
+#define SPIKEGRAD_CPU_KERNELS_H_
+
+#include <cstdint>
+
+#include "math/gaussian.h"
+#include "math/half.h"
+
+namespace spikegrad {
+
+template <class T>
+struct ElementKernels {
+  void (*heaviside)(const T* x, T* out, int64_t size);
+  // out[i] = t[i] g^(order)(x[i])
+  void (*gaussian)(const T* x, const T* t, T* out, int64_t size, const PreparedGaussian& g);
+  // out[i] = t[0] g^(order)(x[i])
+  void (*gaussian_scalar)(const T* x, const T* t, T* out, int64_t size, const PreparedGaussian& g);
+};
+
+struct Kernels {
+  ElementKernels<Float16> f16;
+  ElementKernels<BFloat16> bf16;
+  ElementKernels<float> f32;
+  ElementKernels<double> f64;
+};
+
+// One table an instruction set, all compiled from kernels.cc.
+namespace baseline {
+extern const Kernels kernels;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const Kernels kernels;
+}
+namespace avx512 {
+extern const Kernels kernels;
+}
+#endif
+
+}  // namespace spikegrad
+
+#endif  // SPIKEGRAD_CPU_KERNELS_H_
