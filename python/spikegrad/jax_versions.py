@@ -1,0 +1,53 @@
+"""The few places where jax's versions differ, and the check of jaxlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jaxlib
+from jax import lax
+
+OLDEST_JAXLIB = (0, 8, 0)
+FIRST_UNKNOWN_JAXLIB = (0, 13, 0)
+
+
+def check_jaxlib(version: str = jaxlib.__version__) -> None:
+    """Raises ImportError where the compiled modules do not fit jaxlib.
+
+    It has to come before anything is registered: XLA checks a handler's FFI version when the backend starts, and one
+    refused handler then takes all of JAX down.
+    """
+    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+    if OLDEST_JAXLIB <= numbers < FIRST_UNKNOWN_JAXLIB:
+        return
+    oldest, unknown = (".".join(map(str, v)) for v in (OLDEST_JAXLIB, FIRST_UNKNOWN_JAXLIB))
+    raise ImportError(
+        f"this spikegrad works with jaxlib >= {oldest} and < {unknown}, and found jaxlib {version}. "
+        f'Install a pair that fits: pip install "jax>={oldest},<{unknown}", or a newer spikegrad.'
+    )
+
+
+def varying_axes(x: Any) -> frozenset[str]:
+    """The mesh axes over which x differs from device to device inside `shard_map`."""
+    aval = jax.typeof(x)
+    if hasattr(aval, "manual_axis_type"):  # jax >= 0.10
+        return frozenset(aval.manual_axis_type.varying)
+    return frozenset(aval.vma)
+
+
+def to_varying(x: Any, axes: Sequence[str]) -> Any:
+    """x, from now on counted as varying over `axes` too."""
+    if hasattr(lax, "pcast"):  # jax >= 0.8.2
+        return lax.pcast(x, tuple(axes), to="varying")
+    return lax.pvary(x, tuple(axes))
+
+
+def set_user_context(context: Any, value: Any) -> None:
+    """Makes `value` what `context` holds in every thread that is not within a `with` of it."""
+    if hasattr(context, "set_global"):  # jax >= 0.10
+        context.set_global(value)
+    else:
+        # What 0.8 and 0.9 have no public name for; as released versions they will not change under us.
+        context._obj.set_global(value)

@@ -1,0 +1,70 @@
+"""What the batching rules of `spike` and `spike_derivative` share: operands given the mapped dimension they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.extend.core import Primitive
+from jax.interpreters import batching
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+Rule = Callable[..., tuple[Array, int | None]]
+
+
+def define_batching(primitive: Primitive, rule: Rule) -> None:
+    """Registers `rule(axis_data, operands, dims, **params)`.
+
+    jax asks a rule of this kind, which alone learns of the mesh axis that is mapped, even where no operand is mapped.
+    """
+
+    def rule_where_mapped(axis_data: Any, operands: Any, dims: Any, **params: Any) -> tuple[Array, int | None]:
+        if all(dim is None for dim in dims):
+            return primitive.bind(*operands, **params), None
+        return rule(axis_data, operands, dims, **params)
+
+    batching.fancy_primitive_batchers[primitive] = rule_where_mapped
+
+
+class Batch:
+    """The result of a batched call: x's shape with the mapped dimension at `dim`."""
+
+    def __init__(self, axis_data: Any, x: Array, x_dim: int | None, dim: int):
+        self.dim = dim
+        self.shape = list(x.shape)
+        sharding = jax.typeof(x).sharding
+        spec = [*sharding.spec, *[None] * (x.ndim - len(sharding.spec))]
+        if x_dim is not None:
+            del self.shape[x_dim], spec[x_dim]
+        self.shape.insert(dim, axis_data.size)
+        spec.insert(dim, axis_data.explicit_mesh_axis)
+        # Without this the new dimension of an explicitly sharded array is replicated, and an all-gather follows.
+        explicit = AxisType.Explicit in sharding.mesh.axis_types
+        self.sharding = NamedSharding(sharding.mesh, PartitionSpec(*spec)) if explicit else None
+
+    def array(self, operand: Array, operand_dim: int | None) -> Array:
+        """An operand of x's shape or rank 0, mapped or not, in the shape of the result; XLA fuses the broadcast."""
+        if operand_dim is not None and operand.ndim == len(self.shape):
+            return jnp.moveaxis(operand, operand_dim, self.dim)
+        if operand_dim is not None:
+            dimensions = [self.dim]
+        elif operand.ndim == 0:
+            dimensions = []
+        else:
+            dimensions = [i for i in range(len(self.shape)) if i != self.dim]
+        return lax.broadcast_in_dim(operand, self.shape, dimensions, out_sharding=self.sharding)
+
+    def parameter(self, operand: Array, operand_dim: int | None) -> Array:
+        """A parameter as the primitives take it: still of rank 0, or of the rank of the result and broadcasting to it."""
+        rank = len(self.shape)
+        if operand_dim is None:
+            return lax.expand_dims(operand, (self.dim,)) if operand.ndim else operand
+        if operand.ndim == rank:
+            return jnp.moveaxis(operand, operand_dim, self.dim)
+        return lax.expand_dims(operand, [i for i in range(rank) if i != self.dim])
+
+    def parameters(self, operands: Sequence[Array], dims: Sequence[int | None]) -> list[Array]:
+        return [self.parameter(operand, dim) for operand, dim in zip(operands, dims, strict=True)]

@@ -1,0 +1,21 @@
+"""What `spike` and `spike_derivative` ask of their operands; users are told the same in their own terms before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from spikegrad.primitives.families import FAMILIES
+from spikegrad.reference import wide_dtype
+
+
+def check_parameters(x: Any, parameters: Sequence[Any], family: str) -> None:
+    """Raises where parameters are not of rank 0 or of x's rank and broadcasting to it, or not of x's wide dtype."""
+    for name, parameter in zip(FAMILIES[family].parameters, parameters, strict=True):
+        if parameter.dtype != wide_dtype(x.dtype):
+            raise TypeError(f"{name} must be {wide_dtype(x.dtype)} for x of {x.dtype}, and is {parameter.dtype}")
+        if parameter.ndim == 0:
+            continue
+        fits = parameter.ndim == x.ndim and all(p in (1, s) for p, s in zip(parameter.shape, x.shape, strict=True))
+        if not fits:
+            raise ValueError(f"{name} of shape {parameter.shape} must have rank 0, or x's rank and fit {x.shape}")

@@ -1,0 +1,80 @@
+"""`spike`: the Heaviside step of x, whose derivative is `spike_derivative` of order 0.
+
+    spike[family] x *parameters  ->  1 where x >= 0, else 0, of x's shape and dtype
+
+The parameters are those of the surrogate. The value does not depend on them; they are operands because the derivative
+does, and so that a changed value compiles nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax import Array
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, mlir
+
+from spikegrad import kernel_switch, reference, targets
+from spikegrad.primitives.batching_rules import Batch, define_batching
+from spikegrad.primitives.binding import bind, evaluate_by_jit
+from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
+from spikegrad.primitives.operand_checks import check_parameters
+from spikegrad.primitives.spike_derivative import spike_derivative_p
+
+spike_p = Primitive("spike")
+evaluate_by_jit(spike_p)
+
+
+def spike(x: Array, *parameters: Array, family: str) -> Array:
+    """Binds `spike`; parameters of rank 0, or of x's rank and broadcasting to x, in the wide dtype of x."""
+    return bind(spike_p, x, *parameters, family=family, kernels=kernel_switch.kernels_enabled())
+
+
+@spike_p.def_abstract_eval
+def _abstract_eval(x: ShapedArray, *parameters: ShapedArray, family: str, kernels: bool) -> ShapedArray:
+    check_parameters(x, parameters, family)
+    return x
+
+
+def _jvp(primals: Any, tangents: Any, *, family: str, kernels: bool) -> tuple[Array, Any]:
+    x, *parameters = primals
+    spikes = bind(spike_p, x, *parameters, family=family, kernels=kernels)
+    if isinstance(tangents[0], ad.Zero):
+        return spikes, ad.Zero(jax.typeof(spikes).to_tangent_aval())
+    return spikes, bind(spike_derivative_p, x, tangents[0], *parameters, family=family, order=0, kernels=kernels)
+
+
+ad.primitive_jvps[spike_p] = _jvp
+
+
+def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, kernels: bool) -> tuple[Array, int]:
+    (x, *parameters), (x_dim, *parameter_dims) = operands, dims
+    batch = Batch(axis_data, x, x_dim, dim=0 if x_dim is None else x_dim)
+    parameters = batch.parameters(parameters, parameter_dims)
+    return bind(spike_p, batch.array(x, x_dim), *parameters, family=family, kernels=kernels), batch.dim
+
+
+define_batching(spike_p, _batch)
+
+
+def _reference(x: Array, *parameters: Array, family: str, kernels: bool) -> Array:
+    return reference.heaviside(x)
+
+
+def _kernel(x: Array, *parameters: Array, family: str, kernels: bool) -> Array:
+    return elementwise_call(targets.HEAVISIDE, x)
+
+
+_lower_to_reference = mlir.lower_fun(_reference, multiple_results=False)
+_lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
+
+
+def _lower_on_cpu(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+    use_kernel = params["kernels"] and ctx.avals_in[0].dtype in KERNEL_DTYPES
+    return (_lower_to_kernel if use_kernel else _lower_to_reference)(ctx, *operands, **params)
+
+
+mlir.register_lowering(spike_p, _lower_to_reference)
+mlir.register_lowering(spike_p, _lower_on_cpu, platform="cpu")

@@ -1,0 +1,135 @@
+"""`spike_derivative`: every derivative of a surrogate, times a cotangent; closed under differentiation.
+
+    spike_derivative[family, order] x t *parameters  ->  t g^(order)(x), of x's shape and dtype
+
+It is linear in t, which has x's shape or rank 0; rank 0 serves `surrogate_grad`, Jacobians and batching without an
+array of ones. Its transpose is itself, its JVP in x is itself at the next order, its JVPs in the parameters are itself
+again, by the closed forms of families.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.extend.core.primitives import mul_p
+from jax.interpreters import ad, mlir
+
+from spikegrad import kernel_switch
+from spikegrad.primitives.batching_rules import Batch, define_batching
+from spikegrad.primitives.binding import bind, evaluate_by_jit
+from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
+from spikegrad.primitives.families import FAMILIES
+from spikegrad.primitives.operand_checks import check_parameters
+
+spike_derivative_p = Primitive("spike_derivative")
+evaluate_by_jit(spike_derivative_p)
+
+
+def spike_derivative(x: Array, t: Array, *parameters: Array, family: str, order: int) -> Array:
+    """Binds `spike_derivative`; t has x's dtype; parameters as `spike` takes them."""
+    kernels = kernel_switch.kernels_enabled()
+    return bind(spike_derivative_p, x, t, *parameters, family=family, order=order, kernels=kernels)
+
+
+@spike_derivative_p.def_abstract_eval
+def _abstract_eval(
+    x: ShapedArray, t: ShapedArray, *parameters: ShapedArray, family: str, order: int, kernels: bool
+) -> ShapedArray:
+    check_parameters(x, parameters, family)
+    if t.ndim == 0:
+        if t.dtype != x.dtype:
+            raise TypeError(f"t must have the dtype of x, {x.dtype}, and has {t.dtype}")
+        return x
+    # Whatever lax.mul refuses of x * t is refused: other shapes, dtypes, explicit shardings.
+    mul_p.abstract_eval(x, t)
+    return x
+
+
+def _jvp(primals: Any, tangents: Any, *, family: str, order: int, kernels: bool) -> tuple[Array, Any]:
+    x, t, *parameters = primals
+    x_dot, t_dot, *parameter_dots = tangents
+    derivative = functools.partial(bind, spike_derivative_p, x, family=family, kernels=kernels)
+    out = derivative(t, *parameters, order=order)
+    terms = []
+    if not isinstance(x_dot, ad.Zero):
+        terms.append(derivative(x_dot * t, *parameters, order=order + 1))
+    if not isinstance(t_dot, ad.Zero):
+        terms.append(derivative(t_dot, *parameters, order=order))
+    for parameter_jvp, dot in zip(FAMILIES[family].parameter_jvps, parameter_dots, strict=True):
+        if not isinstance(dot, ad.Zero):
+            terms.append(parameter_jvp(functools.partial(derivative, t), parameters, order, dot))
+    if not terms:
+        return out, ad.Zero(jax.typeof(out).to_tangent_aval())
+    return out, functools.reduce(lax.add, terms)
+
+
+ad.primitive_jvps[spike_derivative_p] = _jvp
+
+
+def _transpose(cotangent: Any, x: Any, t: Any, *parameters: Any, family: str, order: int, kernels: bool) -> list[Any]:
+    assert ad.is_undefined_primal(t) and not any(map(ad.is_undefined_primal, (x, *parameters))), "linear in t alone"
+    if isinstance(cotangent, ad.Zero):
+        t_bar = ad.Zero(t.aval)
+    else:
+        t_bar = bind(spike_derivative_p, x, cotangent, *parameters, family=family, order=order, kernels=kernels)
+        t_bar = t_bar if t.aval.ndim else jnp.sum(t_bar)
+    return [None, t_bar, *[None] * len(parameters)]
+
+
+ad.primitive_transposes[spike_derivative_p] = _transpose
+
+
+def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, order: int, kernels: bool) -> tuple[Array, int]:
+    x, t, *parameters = operands
+    x_dim, t_dim, *parameter_dims = dims
+    t_rank = t.ndim - (t_dim is not None)
+    t_has_x_shape = t_rank == x.ndim - (x_dim is not None)
+    dim = x_dim if x_dim is not None else t_dim if t_dim is not None and t_has_x_shape else 0
+    batch = Batch(axis_data, x, x_dim, dim)
+    g_is_mapped = any(d is not None for d in (x_dim, *parameter_dims))
+    if g_is_mapped:
+        x_batched, parameters = batch.array(x, x_dim), batch.parameters(parameters, parameter_dims)
+    else:
+        x_batched = x
+    derivative = functools.partial(bind, spike_derivative_p, family=family, order=order, kernels=kernels)
+
+    if g_is_mapped and t_dim is not None and t_has_x_shape:
+        return derivative(x_batched, batch.array(t, t_dim), *parameters), dim
+    if g_is_mapped and t_dim is None and t_rank == 0:
+        return derivative(x_batched, t, *parameters), dim
+    # Only one of g and t has the mapped dimension: g at t = 1, on x as it is, times t by a multiplication that XLA fuses
+    # with the broadcast.
+    g = derivative(x_batched, jnp.ones((), t.dtype), *parameters)
+    return lax.mul(batch.array(g, dim if g_is_mapped else None), batch.array(t, t_dim)), dim
+
+
+define_batching(spike_derivative_p, _batch)
+
+
+def _reference(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
+    return FAMILIES[family].reference(x, t, *parameters, order=order)
+
+
+def _kernel(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
+    return elementwise_call(FAMILIES[family].target, x, t, *parameters, order=order)
+
+
+_lower_to_reference = mlir.lower_fun(_reference, multiple_results=False)
+_lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
+
+
+def _lower_on_cpu(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+    x, _, *parameters = ctx.avals_in
+    scalars = all(parameter.ndim == 0 for parameter in parameters)
+    use_kernel = params["kernels"] and scalars and x.dtype in KERNEL_DTYPES
+    return (_lower_to_kernel if use_kernel else _lower_to_reference)(ctx, *operands, **params)
+
+
+mlir.register_lowering(spike_derivative_p, _lower_to_reference)
+mlir.register_lowering(spike_derivative_p, _lower_on_cpu, platform="cpu")
