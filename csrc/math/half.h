@@ -36,6 +36,7 @@ SPIKEGRAD_SCALAR float widen(Float16 x) {
 
 // x in the type of the second argument, rounded to nearest, ties to even.
 SPIKEGRAD_SCALAR float narrow(float x, float) { return x; }
+SPIKEGRAD_SCALAR double narrow(double x, double) { return x; }
 
 SPIKEGRAD_SCALAR BFloat16 narrow(float x, BFloat16) {
   const uint32_t bits = bit_cast<uint32_t>(x);

@@ -41,8 +41,14 @@ void define(py::module_& m, const std::string& dtype, ElementKernels<T> Kernels:
   using H = Held<T>;
   using N = typename H::type;
   m.def(("heaviside_" + dtype).c_str(), py::vectorize([](N x) { return H::out(heaviside(H::in(x))); }));
-  m.def(("gaussian_" + dtype).c_str(), py::vectorize([](N x, N t, double sigma, double alpha, int64_t order) {
-          return H::out(gaussian_element(H::in(x), H::in(t), prepare_gaussian(sigma, alpha, order), order));
+  m.def(("gaussian_value_" + dtype).c_str(), py::vectorize([](N x, N t, double sigma, double alpha) {
+          const PreparedGaussian g = prepare_gaussian(sigma, alpha, 0);
+          return H::out(narrow(gaussian_value(widen(H::in(x)), widen(H::in(t)), value_of(g, T{})), T{}));
+        }));
+  m.def(("gaussian_derivative_" + dtype).c_str(),
+        py::vectorize([](N x, N t, double sigma, double alpha, int64_t order) {
+          const PreparedGaussian g = prepare_gaussian(sigma, alpha, order);
+          return H::out(gaussian_derivative_element(H::in(x), H::in(t), g, order));
         }));
 
   m.def(("run_heaviside_" + dtype).c_str(), [table](const std::string& set, py::array_t<N> x) {
