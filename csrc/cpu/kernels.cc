@@ -12,8 +12,10 @@
 // every loop with an overlap test, and in place it would take the scalar way.
 #if defined(__clang__)
 #define SPIKEGRAD_VECTORISE _Pragma("clang loop vectorize(assume_safety)")
+#define SPIKEGRAD_UNROLL
 #else
 #define SPIKEGRAD_VECTORISE _Pragma("GCC ivdep")
+#define SPIKEGRAD_UNROLL _Pragma("GCC unroll 4")  // clang does so by itself
 #endif
 
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
@@ -21,7 +23,9 @@ namespace {
 
 template <class T>
 void heaviside_loop(const T* x, T* out, int64_t size) {
+  // Two instructions an element: without the unrolling, its counter is a third of the loop.
   SPIKEGRAD_VECTORISE
+  SPIKEGRAD_UNROLL
   for (int64_t i = 0; i < size; i++) out[i] = heaviside(x[i]);
 }
 
