@@ -137,14 +137,17 @@ template <class T>
 SPIKEGRAD_SCALAR T scaled_value(T t, T change, typename Format<T>::Bits exponent, const GaussianValue<T>& g) {
   const Pair<T> value =
       ordered_sum(g.coefficient.high, multiply_add(g.coefficient.high, change, g.coefficient.low));  // 1 <= |value| < 4
-  // t 2^first value 2^last. `first` takes all of a positive exponent, so that it lifts a small t before anything is
+  // value 2^first t 2^last. `first` takes all of a positive exponent, so that it lifts a small t before anything is
   // rounded, and half of a negative one, so that the product neither overflows nor loses bits that 2^last could need.
   // From -251 (float) on down it is no exponent of a normal number any more, and 2^first is 0: what is cut off there only
   // a t above 2^101 would have lifted back to a float at all.
   const auto half = (exponent >> 1) - 1;
   const auto first = exponent > half ? exponent : half;
-  const T lifted = t * power_of_two<T>(first);
-  return multiply_add(value.high, lifted, value.low * lifted) * power_of_two<T>(exponent - first);
+  const T scale = power_of_two<T>(first);
+  const T high = value.high * scale;
+  const T product = multiply_add(high, t, value.low * scale * t);
+  // Where t is infinite the low part is NaN, or an infinity of the other sign.
+  return (product == product ? product : high * t) * power_of_two<T>(exponent - first);
 }
 
 template <class T>
@@ -176,9 +179,8 @@ SPIKEGRAD_SCALAR double gaussian_derivative(double x, double t, const Gaussian& 
   const double tangent = t * (large ? 0x1p-512 : 0x1p512);
   exponent += large ? 512 : -512;
   const Pair<double> at = two_product(g.coefficient.high, tangent);
-  const bool finite = at.high - at.high == 0;  // else its rounding error is NaN
-  const double at_low = finite ? multiply_add(g.coefficient.low, tangent, at.low) : 0;
-  double value = at.high + multiply_add(at.high, exp2_minus_one(-s), at_low);
+  const double at_low = multiply_add(g.coefficient.low, tangent, at.low);
+  const Pair<double> a_power = ordered_sum(at.high, multiply_add(at.high, exp2_minus_one(-s), at_low));
 
   // m^n He_n(x / sigma), by Q_(j+1) = z Q_j - j m^2 Q_(j-1): no division, and Q_1 is exact.
   double previous = 0, hermite = 1;
@@ -189,9 +191,11 @@ SPIKEGRAD_SCALAR double gaussian_derivative(double x, double t, const Gaussian& 
   }
   // Near 0 an odd order is as small as x is, and could take a value that was scaled down out of range.
   const bool small = hermite < 0x1p-448 && hermite > -0x1p-448;
-  value *= small ? hermite * 0x1p448 : hermite;
+  hermite = small ? hermite * 0x1p448 : hermite;
   exponent -= small ? 448 : 0;
-  value = outside ? 0 : value;
+  double value = multiply_add(a_power.high, hermite, a_power.low * hermite);
+  value = t - t == 0 ? value : t * hermite * g.coefficient.high;  // the low parts of an infinite t are NaN
+  value = outside ? 0 * t : value;  // where NaN and infinity of t come through as they do in t * 0
 
   // In two factors, each a normal number. `value` is so far from the ends that only the last product rounds, and that
   // cutting the exponent off at either end changes no result.

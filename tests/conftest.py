@@ -1,0 +1,28 @@
+"""Eight CPU devices for the partitioning tests, and the switch to 64 bits."""
+
+import os
+
+# Before jax is imported anywhere.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+
+import jax
+import pytest
+
+
+@pytest.fixture
+def x64():
+    """64-bit types for the length of a test."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture(params=["kernel", "reference"])
+def kernels(request):
+    """A test that takes this runs once on the kernels and once on the reference; it holds the flag."""
+    import spikegrad
+
+    flag = request.param == "kernel"
+    with spikegrad.kernels(flag):
+        yield flag

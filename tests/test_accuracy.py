@@ -1,0 +1,236 @@
+"""The scalar functions and the kernels of every instruction set here against the closed form, without XLA between."""
+
+import ml_dtypes
+import mpmath
+import numpy as np
+import pytest
+import spikegrad_scalar as scalar
+from closed_form import (
+    error_in_ulp,
+    exact_error_in_ulp,
+    exact_gaussian_derivative,
+    gaussian_derivative,
+)
+
+SIGMAS = (1e-3, 0.0371, 0.3, 0.5, 1.0, 2.7, 1e3)
+HALVES = {"f16": np.float16, "bf16": ml_dtypes.bfloat16}
+SETS = scalar.instruction_sets()
+
+
+def run(dtype, instruction_set, x, t, sigma, alpha, order):
+    return getattr(scalar, f"run_gaussian_{dtype}")(instruction_set, x, t, sigma, alpha, order, False)
+
+
+def points(sigma, dtype, count, seed=0):
+    """Dense where g is not 0, its subnormal edge included, and log-uniform over the whole finite range."""
+    rng = np.random.default_rng(seed)
+    reach = 15 if dtype == np.float32 else 40
+    exponents = np.log10(float(np.finfo(dtype).smallest_subnormal)), np.log10(float(np.finfo(dtype).max))
+    everywhere = 10.0 ** rng.uniform(*exponents, count // 4) * rng.choice([-1, 1], count // 4)
+    return np.concatenate(
+        [np.linspace(-reach, reach, count // 4) * sigma, rng.uniform(-reach, reach, count // 2) * sigma, everywhere]
+    ).astype(dtype)
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize("order", [0, 1])
+def test_float32_is_within_two_ulp(instruction_set, sigma, order):
+    sigma = float(np.float32(sigma))
+    x = points(sigma, np.float32, 400_000)
+    exact = gaussian_derivative(x, sigma, 0.5, order)
+    computed = run("f32", instruction_set, x, np.float32(1), sigma, 0.5, order)
+    assert error_in_ulp(computed, exact, np.float32).max() <= 2
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize("order", [0, 1])
+def test_float32_times_any_cotangent_is_within_two_ulp(instruction_set, sigma, order):
+    """Where g alone would be subnormal or 0 a large t lifts it again, and a small t is lifted by a large 1 / sigma."""
+    sigma = float(np.float32(sigma))
+    x = points(sigma, np.float32, 200_000)
+    rng = np.random.default_rng(1)
+    t = (rng.standard_normal(x.size) * 10.0 ** rng.uniform(-44, 30, x.size)).astype(np.float32)
+    exact = gaussian_derivative(x, sigma, 0.5, order) * t.astype(np.longdouble)
+    computed = run("f32", instruction_set, x, t, sigma, 0.5, order)
+    assert error_in_ulp(computed, exact, np.float32).max() <= 2
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("order", [2, 3, 4, 7, 12])
+def test_float32_at_higher_orders_is_rounded_once(instruction_set, order):
+    """Computed in float64, so correctly rounded but for ties; next to a root of He_n float64's own error shows."""
+    x = points(0.5, np.float32, 40_000)
+    exact = gaussian_derivative(x, 0.5, 0.5, order)
+    error = error_in_ulp(run("f32", instruction_set, x, np.float32(1), 0.5, 0.5, order), exact, np.float32)
+    scale = (
+        gaussian_derivative(x, 0.5, 0.5, 0) * np.longdouble(2) ** order * hermite_bound(x / np.longdouble(0.5), order)
+    )
+    at_roots = 2.0**-52 * 4 * (order + 1) * scale / np.maximum(np.abs(exact), np.longdouble(1e-300)) * 2**24
+    assert np.all(error <= 0.5001 + at_roots)
+    assert np.median(error) <= 0.5
+
+
+def hermite_bound(z, order):
+    """He_n with all coefficients positive, at |z|: what the terms of He_n add up to before they cancel."""
+    previous, current = 0 * z, 0 * z + 1
+    for n in range(order):
+        previous, current = current, abs(z) * current + n * previous
+    return current
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize("order", [0, 1])
+def test_float64_is_within_two_ulp(instruction_set, sigma, order):
+    x = points(sigma, np.float64, 4_000)
+    computed = run("f64", instruction_set, x, np.float64(1), sigma, 0.5, order)
+    assert exact_error_in_ulp(computed, exact_gaussian_derivative(x, sigma, 0.5, order)).max() <= 2
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("order", [2, 3, 5, 9])
+def test_float64_at_higher_orders_keeps_the_stated_bound(instruction_set, order):
+    """|error| <= (2 n + 4) 2^-53 times g times the terms of He_n before they cancel (docs/accuracy.md derives it)."""
+    sigma = 0.3
+    x = points(sigma, np.float64, 2_000)
+    x = x[np.abs(x) > 1e-290]  # below, the terms of an odd He_n are subnormal themselves
+    computed = run("f64", instruction_set, x, np.float64(1), sigma, 0.5, order).tolist()
+    exact = exact_gaussian_derivative(x, sigma, 0.5, order)
+    g = exact_gaussian_derivative(x, sigma, 0.5, 0)
+    for x_i, c, e, g_i in zip(x.tolist(), computed, exact, g, strict=True):
+        terms = hermite_bound(mpmath.mpf(x_i) / mpmath.mpf(sigma), order) / mpmath.mpf(sigma) ** order
+        bound = (2 * order + 4) * mpmath.mpf(2) ** -53 * g_i * terms + mpmath.mpf(2) ** -1074
+        assert abs(c - e) <= bound, (x_i, c, e)
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", HALVES)
+def test_every_half_is_rounded_once(instruction_set, sigma, order, name):
+    sigma = float(np.float32(sigma))
+    dtype = HALVES[name]
+    bits = np.arange(65536, dtype=np.uint16)
+    x = bits.view(dtype)
+    finite = np.isfinite(x.astype(np.float32))
+    one = np.ones((), dtype).view(np.uint16)
+    computed = run(name, instruction_set, bits, one, sigma, 0.5, order).view(dtype)
+    exact = gaussian_derivative(x[finite].astype(np.longdouble), sigma, 0.5, order)
+    assert error_in_ulp(computed[finite], exact, dtype).max() <= 0.51
+    infinite = np.isinf(x.astype(np.float32))
+    assert np.all(computed[infinite].astype(np.float32) == 0)
+    assert np.all(np.isnan(computed[np.isnan(x.astype(np.float32))].astype(np.float32)))
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("alpha", [0.0, -2.0, 1e30, 1e-30, 3e38])
+@pytest.mark.parametrize("sigma", [1e-38, 1e-20, 1e20, 3e38])
+@pytest.mark.parametrize("order", [0, 1])
+def test_extreme_parameters(instruction_set, sigma, alpha, order):
+    """Beyond what gaussian_value takes, gaussian_derivative serves; a negative or zero alpha is allowed."""
+    sigma, alpha = float(np.float32(sigma)), float(np.float32(alpha))
+    x = (np.linspace(-16, 16, 2001) * min(sigma, 1e37)).astype(np.float32)
+    computed = run("f32", instruction_set, x, np.float32(1), sigma, alpha, order)
+    with np.errstate(over="ignore"):
+        exact = gaussian_derivative(x, sigma, alpha, order)
+    assert error_in_ulp(computed, exact, np.float32).max() <= 2
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 4])
+def test_special_values(dtype, instruction_set, order):
+    x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0], {"f32": np.float32, "f64": np.float64}[dtype])
+    g = run(dtype, instruction_set, x, x.dtype.type(1), 0.5, 0.5, order)
+    assert np.isnan(g[0])
+    assert np.all(g[1:3] == 0)
+    assert g[3] == g[4]
+    assert np.all(np.isnan(run(dtype, instruction_set, x, x.dtype.type(np.nan), 0.5, 0.5, order)))
+    for sigma, alpha in ((0.0, 1.0), (-1.0, 1.0), (np.nan, 1.0), (np.inf, 1.0), (1.0, np.inf), (1.0, np.nan)):
+        assert np.all(np.isnan(run(dtype, instruction_set, x[3:], x.dtype.type(1), sigma, alpha, order)))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("order", [0, 2])
+def test_an_infinite_cotangent_stays_infinite(dtype, instruction_set, order):
+    x = np.linspace(-0.4, 0.4, 33).astype({"f32": np.float32, "f64": np.float64}[dtype])
+    t = np.where(np.arange(33) % 2, np.inf, -np.inf).astype(x.dtype)
+    sign = 1 if order == 0 else -1  # within |x| < sigma
+    np.testing.assert_array_equal(run(dtype, instruction_set, x, t, 0.5, 0.5, order), sign * t)
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16", "f32", "f64"])
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("order", [0, 1, 5])
+def test_sizes_and_places_do_not_change_a_bit(dtype, instruction_set, order):
+    """A vector and its remainder agree; so do a call in place, and one on memory aligned to an element and no more."""
+    rng = np.random.default_rng(2)
+    kind = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64}[dtype]
+    x, t = (rng.standard_normal(1500).astype(kind) for _ in range(2))
+    if dtype in HALVES:
+        x, t = x.view(np.uint16), t.view(np.uint16)
+    whole = run(dtype, instruction_set, x, t, 0.5, 0.5, order)
+    for begin, end in [(0, 0), (0, 1), (1, 2), (3, 520), (7, 1031), (511, 1500)]:
+        np.testing.assert_array_equal(
+            run(dtype, instruction_set, x[begin:end], t[begin:end], 0.5, 0.5, order), whole[begin:end]
+        )
+    in_place = x.copy()
+    getattr(scalar, f"run_gaussian_{dtype}")(instruction_set, in_place, t, 0.5, 0.5, order, True)
+    np.testing.assert_array_equal(in_place, whole)
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16", "f32", "f64"])
+@pytest.mark.parametrize("instruction_set", SETS)
+def test_heaviside(dtype, instruction_set):
+    if dtype in HALVES:
+        bits = np.arange(65536, dtype=np.uint16)
+        x = bits.view(HALVES[dtype]).astype(np.float32)
+        spikes = getattr(scalar, f"run_heaviside_{dtype}")(instruction_set, bits).view(HALVES[dtype]).astype(np.float32)
+        np.testing.assert_array_equal(
+            getattr(scalar, f"heaviside_{dtype}")(bits).view(HALVES[dtype]).astype(np.float32), spikes
+        )
+    else:
+        kind = {"f32": np.float32, "f64": np.float64}[dtype]
+        tiny = np.finfo(kind).smallest_subnormal
+        x = np.array([0.0, -0.0, tiny, -tiny, 1, -1, np.inf, -np.inf, np.nan, -np.nan] * 5, kind)
+        spikes = getattr(scalar, f"run_heaviside_{dtype}")(instruction_set, x)
+        np.testing.assert_array_equal(getattr(scalar, f"heaviside_{dtype}")(x), spikes)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(spikes, np.where(x >= 0, 1, 0))
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_conversions_of_halves(name):
+    bits = np.arange(65536, dtype=np.uint16)
+    dtype = HALVES[name]
+    exact = bits.view(dtype).astype(np.float32)
+    np.testing.assert_array_equal(getattr(scalar, f"widen_{name}")(bits), exact)
+    rng = np.random.default_rng(3)
+    floats = rng.integers(0, 2**32, 1_000_000, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    ties = np.concatenate(
+        [exact, (exact.view(np.uint32) + 0x8000).view(np.float32), (exact.view(np.uint32) + 0x1000).view(np.float32)]
+    )
+    floats = np.concatenate([floats, ties])
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = floats.astype(dtype).astype(np.float32)
+    np.testing.assert_array_equal(getattr(scalar, f"narrow_{name}")(floats).view(dtype).astype(np.float32), expected)
+
+
+def test_the_scalar_functions_agree_with_the_kernels():
+    """What the baseline kernels compute is, bit for bit, what the scalar functions do when called one by one."""
+    rng = np.random.default_rng(4)
+    x, t = (rng.standard_normal(1000).astype(np.float32) for _ in range(2))
+    np.testing.assert_array_equal(scalar.gaussian_value_f32(x, t, 0.5, 0.5), run("f32", "baseline", x, t, 0.5, 0.5, 0))
+    np.testing.assert_array_equal(
+        scalar.gaussian_derivative_f32(x, t, 0.5, 0.5, 2), run("f32", "baseline", x, t, 0.5, 0.5, 2)
+    )
+
+
+def test_value_and_derivative_agree_at_order_0():
+    """The two ways of computing order 0 are independent of each other after q: both within 2 ulp of the other."""
+    x = points(0.7, np.float64, 20_000)
+    ways = scalar.gaussian_value_f64(x, 1.0, 0.7, 1.3), scalar.gaussian_derivative_f64(x, 1.0, 0.7, 1.3, 0)
+    np.testing.assert_array_max_ulp(*ways, maxulp=3)
