@@ -20,7 +20,8 @@ from spikegrad.reference import wide_dtype
 
 
 def _as_input(x: ArrayLike, *, differentiable: bool = False) -> Array:
-    x = jnp.asarray(x)
+    # Not of what is an array already: jax 0.8 makes that a conversion, which loses track of an explicit sharding in vmap.
+    x = x if isinstance(x, Array) else jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"x must be real, since x >= 0 has no meaning otherwise, and has dtype {x.dtype}")
     if differentiable and not jnp.issubdtype(x.dtype, jnp.floating):

@@ -18,13 +18,15 @@ Rule = Callable[..., tuple[Array, int | None]]
 def define_batching(primitive: Primitive, rule: Rule) -> None:
     """Registers `rule(axis_data, operands, dims, **params)`.
 
-    jax asks a rule of this kind, which alone learns of the mesh axis that is mapped, even where no operand is mapped.
+    jax asks a rule of this kind, which alone learns of the mesh axis that is mapped, even where no operand is mapped; and
+    an operand can be a Python number (the tangent 1.0 of `jax.jvp(f, (x,), (1.0,))`).
     """
 
     def rule_where_mapped(axis_data: Any, operands: Any, dims: Any, **params: Any) -> tuple[Array, int | None]:
         if all(dim is None for dim in dims):
             return primitive.bind(*operands, **params), None
-        return rule(axis_data, operands, dims, **params)
+        arrays = [operand if isinstance(operand, Array) else jnp.asarray(operand) for operand in operands]
+        return rule(axis_data, arrays, dims, **params)
 
     batching.fancy_primitive_batchers[primitive] = rule_where_mapped
 
@@ -34,16 +36,17 @@ class Batch:
 
     def __init__(self, axis_data: Any, x: Array, x_dim: int | None, dim: int):
         self.dim = dim
-        self.shape = list(x.shape)
         sharding = jax.typeof(x).sharding
-        spec = [*sharding.spec, *[None] * (x.ndim - len(sharding.spec))]
-        if x_dim is not None:
-            del self.shape[x_dim], spec[x_dim]
-        self.shape.insert(dim, axis_data.size)
-        spec.insert(dim, axis_data.explicit_mesh_axis)
+        if x_dim is None:
+            self.shape = (*x.shape[:dim], axis_data.size, *x.shape[dim:])
+            spec = [*sharding.spec, *[None] * (x.ndim - len(sharding.spec))]
+            spec.insert(dim, axis_data.explicit_mesh_axis)
+            sharding = NamedSharding(sharding.mesh, PartitionSpec(*spec))
+        else:
+            assert dim == x_dim
+            self.shape = x.shape
         # Without this the new dimension of an explicitly sharded array is replicated, and an all-gather follows.
-        explicit = AxisType.Explicit in sharding.mesh.axis_types
-        self.sharding = NamedSharding(sharding.mesh, PartitionSpec(*spec)) if explicit else None
+        self.sharding = sharding if AxisType.Explicit in sharding.mesh.axis_types else None
 
     def array(self, operand: Array, operand_dim: int | None) -> Array:
         """An operand of x's shape or rank 0, mapped or not, in the shape of the result; XLA fuses the broadcast."""

@@ -51,7 +51,7 @@ def _gaussian_by_sigma(derivative: BindDerivative, parameters: Any, order: int, 
 
 def _gaussian_by_alpha(derivative: BindDerivative, parameters: Any, order: int, tangent: Array) -> Array:
     sigma, alpha = parameters  # not g / alpha: alpha may be 0
-    return _multiply_wide(derivative(sigma, jnp.ones_like(alpha), order=order), tangent)
+    return _multiply_wide(derivative(sigma, jnp.ones_like(alpha), order=order), jnp.asarray(tangent))
 
 
 FAMILIES = {

@@ -1,0 +1,156 @@
+"""The table of what the spike and its derivative are: the same for kernel and reference, eager, jitted and mapped."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import spikegrad
+from spikegrad import GaussianGrad, gaussian_grad
+
+DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64]
+WAYS = {
+    "eager": lambda f: f,
+    "jit": jax.jit,
+    "vmap": jax.vmap,
+    "jit(vmap)": lambda f: jax.jit(jax.vmap(f)),
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    return WAYS[request.param]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_special_values(x64, kernels, way, dtype):
+    x = jnp.array([-jnp.inf, -1, -0.0, 0.0, 1, jnp.inf, jnp.nan], dtype)
+    spikes = way(GaussianGrad())(x)
+    assert spikes.dtype == dtype
+    np.testing.assert_array_equal(spikes.astype(np.float32), [0, 0, 1, 1, 1, 1, 0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 4, 5])
+def test_special_values_of_every_order(x64, kernels, way, dtype, order):
+    derivative = GaussianGrad().surrogate_grad
+    for _ in range(order):
+        derivative = jax.grad(derivative)
+    x = jnp.array([-jnp.inf, jnp.inf, jnp.nan, -0.0, 0.0], dtype)
+    if way in (WAYS["eager"], jax.jit):
+        derivative = jax.vmap(derivative)
+    out = np.asarray(way(derivative)(x), np.float32)
+    np.testing.assert_array_equal(out[:2], 0)
+    assert np.isnan(out[2])
+    assert out[3] == out[4]
+
+
+def test_the_documented_example(kernels):
+    """braintools' documentation: spikes [0. 1. 1.]; the gradient peaks at alpha / (sigma sqrt(2 pi)) = 0.3989."""
+    f = GaussianGrad(sigma=0.5, alpha=0.5)
+    x = jnp.array([-1.0, 0.0, 1.0])
+    np.testing.assert_array_equal(f(x), [0, 1, 1])
+    expected = np.array([0.05399097, 0.39894228, 0.05399097])
+    np.testing.assert_allclose(jax.grad(lambda x: f(x).sum())(x), expected, rtol=2e-7)
+    np.testing.assert_allclose(jax.vmap(jax.grad(f))(x), expected, rtol=2e-7)
+    np.testing.assert_allclose(jax.grad(lambda x: gaussian_grad(x).sum())(x), expected, rtol=2e-7)
+
+
+ARRAYS = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5),
+    elements=st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subnormal=False),
+)
+
+
+@given(x=ARRAYS, sigma=st.floats(0.1, 3), alpha=st.floats(-2, 2))
+@settings(max_examples=60, deadline=None)
+def test_kernel_and_reference_agree_on_any_array(x, sigma, alpha):
+    """Shapes with zeros, rank 0, NaN, infinities. (Subnormals differ: the reference has them flushed by XLA.)"""
+
+    def all_of_it(x):
+        return jax.vjp(lambda x: gaussian_grad(x, sigma, alpha), x)[1](jnp.ones_like(x))[0], gaussian_grad(
+            x, sigma, alpha
+        )
+
+    gradient, spikes = all_of_it(jnp.asarray(x))
+    with spikegrad.kernels(False):
+        gradient_ref, spikes_ref = all_of_it(jnp.asarray(x))
+    assert gradient.shape == spikes.shape == x.shape
+    np.testing.assert_array_equal(spikes, spikes_ref)
+    np.testing.assert_allclose(gradient, gradient_ref, rtol=5e-5, atol=1e-37)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_negative_subnormals_do_not_spike(x64, dtype):
+    """XLA runs handlers with subnormals flushed to zero, and -tiny >= 0 under that mode."""
+    tiny = (
+        np.nextafter(np.zeros(64, dtype), np.ones(64, dtype))
+        if dtype != jnp.bfloat16
+        else np.full(64, 1, np.uint16).view(jnp.bfloat16)
+    )
+    f = jax.jit(GaussianGrad())
+    np.testing.assert_array_equal(np.asarray(f(-tiny), np.float32), 0)
+    np.testing.assert_array_equal(np.asarray(f(tiny), np.float32), 1)
+
+
+def test_the_subnormal_tail_survives_xla(kernels):
+    """g(6.9) = 1e-42 is a subnormal float32, which XLA's own arithmetic flushes to 0; the kernel keeps it."""
+    g = float(jax.jit(GaussianGrad().surrogate_grad)(jnp.float32(6.9)))
+    if kernels:
+        np.testing.assert_allclose(g, 0.3989422804 * np.exp(-(6.9**2) * 2), rtol=2e-3)
+    else:
+        assert g == 0
+
+
+@pytest.mark.parametrize("layout", ["transposed", "sliced", "reversed"])
+def test_inputs_that_are_no_plain_row_major_array(kernels, layout):
+    base = jax.random.normal(jax.random.key(0), (6, 8))
+    change = {"transposed": lambda x: x.T, "sliced": lambda x: x[1::2, 1:7:3], "reversed": lambda x: x[::-1, ::-1]}[
+        layout
+    ]
+    gradient = jax.jit(lambda x: jax.grad(lambda y: GaussianGrad()(y).sum())(change(x)))(base)
+    expected = jax.jit(lambda x: change(jax.grad(lambda y: GaussianGrad()(y).sum())(x)))(base)
+    np.testing.assert_array_equal(gradient, expected)
+    np.testing.assert_array_equal(jax.jit(lambda x: GaussianGrad()(change(x)))(base), np.asarray(change(base)) >= 0)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32, jnp.uint16, jnp.bool_, jnp.float8_e4m3fn, jnp.float8_e5m2])
+def test_other_dtypes_go_through_the_reference(dtype):
+    x = jnp.array([0, 1, 3], jnp.float32).astype(dtype)
+    spikes = jax.jit(GaussianGrad())(x)
+    assert spikes.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(spikes, np.float32), 1)
+    if dtype in (jnp.int8, jnp.int32):
+        np.testing.assert_array_equal(GaussianGrad()(-x), [1, 0, 0])
+
+
+def test_float8_has_a_gradient():
+    x = jnp.array([0.0, 0.5, 2.0], jnp.float8_e4m3fn)
+    gradient = jax.grad(lambda x: GaussianGrad()(x).astype(jnp.float32).sum())(x)
+    expected = GaussianGrad().surrogate_grad(x.astype(jnp.float32)).astype(jnp.float8_e4m3fn)
+    np.testing.assert_array_equal(np.asarray(gradient, np.float32), np.asarray(expected, np.float32))
+
+
+def test_integers_are_constants_to_jax_grad():
+    _, tangent = jax.jvp(GaussianGrad(), (jnp.array([1, -1]),), (np.zeros(2, jax.dtypes.float0),))
+    assert tangent.dtype == jax.dtypes.float0
+
+
+def test_weak_types_and_strict_promotion():
+    with jax.numpy_dtype_promotion("strict"):
+        x = jnp.array([0.5, -0.5], jnp.bfloat16)
+        gradient = jax.grad(lambda x: gaussian_grad(x, 0.3, jnp.float32(0.7)).astype(jnp.float32).sum())(x)
+    assert gradient.dtype == jnp.bfloat16
+    assert (GaussianGrad()(0.5) * jnp.ones(2, jnp.bfloat16)).dtype == jnp.bfloat16
+
+
+def test_a_halves_parameter_keeps_its_precision():
+    """sigma = 1e-3 has no room in float16's arithmetic: x^2 / (2 sigma^2) is 0 / 0 there."""
+    x = jnp.zeros(3, jnp.float16)
+    np.testing.assert_allclose(
+        GaussianGrad(sigma=1e-3, alpha=0.01).surrogate_grad(x).astype(np.float32), 3.9894228, rtol=1e-3
+    )
