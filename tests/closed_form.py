@@ -1,4 +1,4 @@
-"""What the kernels are held against: the closed form in long double or mpmath, and errors in units in the last place."""
+"""What the kernels are held against: the closed form in long double or mpmath, and errors in ulp."""
 
 import ml_dtypes
 import mpmath

@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import spikegrad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-import spikegrad
 from spikegrad import GaussianGrad, gaussian_grad
 
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64]

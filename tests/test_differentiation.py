@@ -9,7 +9,6 @@ import pytest
 from closed_form import gaussian_derivative
 from jax import lax
 from jax.test_util import check_grads
-
 from spikegrad import GaussianGrad, gaussian_grad
 
 SIGMA, ALPHA = 0.7, 1.3
@@ -144,7 +143,7 @@ def test_inside_while_loop_forward():
 
 
 def test_inside_cond():
-    f = lambda p, x: lax.cond(p, lambda x: F(x), lambda x: 3 * F(-x), x)  # noqa: E731
+    f = lambda p, x: lax.cond(p, lambda x: F(x), lambda x: 3 * F(-x), x)
     close(jax.grad(f, 1)(True, 0.3), g(0, 0.3))
     close(jax.vmap(jax.grad(f, 1))(np.array([True, False]), np.array([0.3, 0.4])), [g(0, 0.3), -3 * g(0, -0.4)])
 
@@ -160,7 +159,7 @@ def test_hypergradients(mode, order):
     """d/dsigma g^(n) = sigma g^(n+2) (the heat equation), d/dalpha g^(n) = g^(n) at alpha = 1."""
 
     def derivative(x, sigma, alpha):
-        f = lambda x: gaussian_grad(x, sigma, alpha)  # noqa: E731
+        f = lambda x: gaussian_grad(x, sigma, alpha)
         for _ in range(order + 1):
             f = jax.grad(f)
         return f(x)
@@ -178,7 +177,7 @@ def test_hypergradients_where_alpha_is_0():
 
 def test_hypergradients_of_array_parameters():
     sigma = np.linspace(0.4, 1.2, X.size)
-    loss = lambda s, a: jax.grad(lambda x: (gaussian_grad(x, s, a) * np.cos(X)).sum())(X).sum()  # noqa: E731
+    loss = lambda s, a: jax.grad(lambda x: (gaussian_grad(x, s, a) * np.cos(X)).sum())(X).sum()
     by_sigma, by_alpha = jax.grad(loss, (0, 1))(sigma, ALPHA)
     close(by_sigma, np.cos(X) * sigma * np.array([g(2, x, s) for x, s in zip(X, sigma)]))
     close(by_alpha, np.sum(np.cos(X) * np.array([g(0, x, s, 1.0) for x, s in zip(X, sigma)])))

@@ -1,4 +1,4 @@
-"""No collective in the compiled HLO, forward and gradient, on eight devices: wherever x is sharded, the call follows."""
+"""No collective in the compiled HLO, forward and gradient, on eight devices: the call follows the sharding of x."""
 
 import re
 from functools import partial
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-
 from spikegrad import GaussianGrad, gaussian_grad
 from spikegrad.primitives.spike_derivative import spike_derivative
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-
 from spikegrad import GaussianGrad, gaussian_grad
 
 
@@ -106,7 +105,7 @@ def test_surrogate_fun_is_the_smooth_function_behind_it(x64, dtype):
 
 def test_surrogate_fun_by_its_parameters():
     """d/dsigma alpha Phi(x / sigma) = sigma g'(x), d/dalpha = Phi, at order -1 of the same closed forms."""
-    smooth = lambda x, s, a: GaussianGrad(s, a).surrogate_fun(x)  # noqa: E731
+    smooth = lambda x, s, a: GaussianGrad(s, a).surrogate_fun(x)
     by_x, by_sigma, by_alpha = jax.grad(smooth, (0, 1, 2))(0.3, 0.7, 1.5)
     z = 0.3 / 0.7
     density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)

@@ -15,7 +15,7 @@ namespace spikegrad {
 // setting is "never" it does nothing, where it is "always" nothing was missing, so its result is not looked at.
 inline void advise_huge_pages(void* data, int64_t bytes) {
 #if defined(__linux__)
-  constexpr int64_t kThreshold = int64_t{4} << 20;  // measured on two x86-64 cores: below it the advice costs what it saves
+  constexpr int64_t kThreshold = 4 << 20;  // measured on two x86-64 cores: below it the advice costs what it saves
   constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
   if (bytes < kThreshold) return;
   const uintptr_t begin = reinterpret_cast<uintptr_t>(data), end = begin + static_cast<uintptr_t>(bytes);

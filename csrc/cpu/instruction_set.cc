@@ -10,7 +10,7 @@ std::vector<InstructionSet> detect() {
   // F16C is not asked for, since clang 14 cannot: no processor has AVX2 without it.
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
   if (has_avx2 && has_avx512) found.push_back({"avx512", &avx512::kernels});
   if (has_avx2) found.push_back({"avx2", &avx2::kernels});
 #endif

@@ -15,8 +15,8 @@
 
 namespace spikegrad {
 
-// Pool has num_threads() and Schedule(task). body(begin, end) must not throw, and holds what it needs by value: it lives
-// on in late tasks after this has returned, though none of them calls it any more.
+// Pool has num_threads() and Schedule(task). body(begin, end) must not throw, and holds what it needs by value: it
+// lives on in late tasks after this has returned, though none of them calls it any more.
 template <class Pool, class Body>
 void parallel_for(Pool& pool, int64_t size, int64_t grain, Body body) {
   const int64_t pieces = (size + grain - 1) / grain;

@@ -1,6 +1,7 @@
 // The derivatives of the Gaussian surrogate, each times a cotangent:
 //
-//   t * g^(n)(x),   g(x) = alpha / (sigma sqrt(2 pi)) exp(-x^2 / (2 sigma^2)),   g^(n) = (-1)^n He_n(x/sigma) / sigma^n g.
+//   t * g^(n)(x)  with  g(x) = alpha / (sigma sqrt(2 pi)) exp(-x^2 / (2 sigma^2)),
+//                       g^(n)(x) = (-1)^n He_n(x / sigma) / sigma^n g(x).
 //
 // There are two ways. `gaussian_value` is the gradient of every training step: order 0, in float or double, in as few
 // operations as two units in the last place allow. `gaussian_derivative` is everything else: any order, any parameters,
@@ -8,8 +9,8 @@
 // and share what makes them accurate:
 //   - q is a compensated product: x^2 with its rounding error, log2(e) / (2 sigma^2) as a pair. In plain float32 the
 //     rounding of q alone costs 200 units in the last place at the far end of the tail.
-//   - a 2^-s, with s what is left of q, is summed as a + a (2^-s - 1), so that one rounding of full size is left. With a
-//     rounding each for 2^-s, a and t the error was 2.8 units in the last place.
+//   - a 2^-s, with s what is left of q, is summed as a + a (2^-s - 1), so that one rounding of full size is left.
+//     With a rounding each for 2^-s, a and t the error was 2.8 units in the last place.
 //   - Exponents stay integers until the end. XLA's own exp flushes to zero, or loses its bits as a subnormal, before a
 //     large t or 1 / sigma can lift it again.
 //   - What does not depend on x is worked out in pairs of doubles and rounded once.
@@ -88,11 +89,11 @@ SPIKEGRAD_SCALAR Pair<T> rounded(Pair<double> p, double factor) {
 
 template <class T>
 struct GaussianValue {
-  Pair<T> rate;         // log2(e) / (2 sigma^2), so that q = x^2 rate
-  Pair<T> coefficient;  // a, sqrt(2) <= |a| < 2 sqrt(2)
-  T limit;              // |x| from which on g counts as 0
+  Pair<T> rate;                       // log2(e) / (2 sigma^2), so that q = x^2 rate
+  Pair<T> coefficient;                // a, sqrt(2) <= |a| < 2 sqrt(2)
+  T limit;                            // |x| from which on g counts as 0
   typename Format<T>::Bits exponent;  // e
-  bool usable;  // sigma and alpha are within the wide range in which nothing here can overflow
+  bool usable;                        // sigma and alpha are within the wide range in which nothing here can overflow
 };
 
 template <class T>
@@ -111,8 +112,8 @@ SPIKEGRAD_SCALAR GaussianValue<T> make_gaussian_value(const Gaussian& g) {
   return v;
 }
 
-// 2^(e - q) as 2^(exponent - fraction), |fraction| <= 1/2. The kernels run the three steps of gaussian_value one after the
-// other over a block, and hold this between them.
+// 2^(e - q) as 2^(exponent - fraction), |fraction| <= 1/2. The kernels run the three steps of gaussian_value one after
+// the other over a block, and hold this between them.
 template <class T>
 struct Reduced {
   T fraction;
@@ -139,8 +140,8 @@ SPIKEGRAD_SCALAR T scaled_value(T t, T change, typename Format<T>::Bits exponent
       ordered_sum(g.coefficient.high, multiply_add(g.coefficient.high, change, g.coefficient.low));  // 1 <= |value| < 4
   // value 2^first t 2^last. `first` takes all of a positive exponent, so that it lifts a small t before anything is
   // rounded, and half of a negative one, so that the product neither overflows nor loses bits that 2^last could need.
-  // From -251 (float) on down it is no exponent of a normal number any more, and 2^first is 0: what is cut off there only
-  // a t above 2^101 would have lifted back to a float at all.
+  // From -251 (float) on down it is no exponent of a normal number any more, and 2^first is 0: what is cut off there
+  // only a t above 2^101 would have lifted back to a float at all.
   const auto half = (exponent >> 1) - 1;
   const auto first = exponent > half ? exponent : half;
   const T scale = power_of_two<T>(first);

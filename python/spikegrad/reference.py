@@ -31,7 +31,7 @@ def gaussian_derivative(x: Array, t: Array, sigma: Array, alpha: Array, *, order
     NaN where sigma is not positive and finite or alpha not finite: under a trace nobody can raise.
     """
     wide = wide_dtype(x.dtype)
-    # exp(-z^2 / 2) is 0 from |z| = 39 on, in float64 too; so are its products with He_n, whatever n, only if z is finite.
+    # exp(-z^2 / 2) is 0 from |z| = 39 on, in float64 too; so are its products with He_n, but only while z is finite.
     z = jnp.clip(x.astype(wide) / sigma, -40, 40)
     previous, hermite = jnp.ones_like(z), z
     for n in range(1, order):

@@ -20,7 +20,7 @@ from spikegrad.reference import wide_dtype
 
 
 def _as_input(x: ArrayLike, *, differentiable: bool = False) -> Array:
-    # Not of what is an array already: jax 0.8 makes that a conversion, which loses track of an explicit sharding in vmap.
+    # Not of what is an array already: jax 0.8 makes that a conversion, and in vmap mixes up its explicit sharding.
     x = x if isinstance(x, Array) else jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"x must be real, since x >= 0 has no meaning otherwise, and has dtype {x.dtype}")
@@ -65,20 +65,20 @@ def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) 
     .. math:: g(x) = \frac{\alpha}{\sigma \sqrt{2 \pi}} \exp\left(-\frac{x^2}{2 \sigma^2}\right)
 
     and the derivatives of that are its true ones, to every order, in forward and reverse mode:
-    :math:`g^{(n)}(x) = (-1)^n \mathrm{He}_n(x / \sigma) \, \sigma^{-n} g(x)`. NaN has the derivative NaN, infinities have
-    the derivative 0.
+    :math:`g^{(n)}(x) = (-1)^n \mathrm{He}_n(x / \sigma) \, \sigma^{-n} g(x)`. NaN has the derivative NaN, and
+    infinities have the derivative 0.
 
-    The spike itself does not depend on sigma and alpha, and its gradient with respect to them is 0. Its derivative does,
-    so that hypergradients, through a gradient step that used the surrogate, are exact.
+    The spike itself does not depend on sigma and alpha, and its gradient with respect to them is 0. Its derivative
+    does, so that hypergradients, through a gradient step that used the surrogate, are exact.
 
     Args:
         x: the input, any shape, any real dtype; typically membrane minus threshold.
-        sigma: the standard deviation, > 0. A number, or an array that broadcasts to x; a changed value compiles nothing.
+        sigma: the standard deviation, > 0. A number or an array that broadcasts to x; a changed value compiles nothing.
         alpha: the factor in front, finite. Likewise.
 
     Returns:
-        An array of x's shape and dtype. float16, bfloat16, float32 and float64 run on the kernels if sigma and alpha are
-        scalars; everything else is computed in `jax.numpy`.
+        An array of x's shape and dtype. float16, bfloat16, float32 and float64 run on the kernels if sigma and alpha
+        are scalars; everything else is computed in `jax.numpy`.
 
     Raises:
         TypeError: x is complex, or a parameter is no real number.

@@ -37,7 +37,7 @@ template <>
 struct Held<BFloat16> : HeldAsBits<BFloat16> {};
 
 template <class T>
-void define(py::module_& m, const std::string& dtype, ElementKernels<T> Kernels::*table) {
+void define(py::module_& m, const std::string& dtype, ElementKernels<T> Kernels::* table) {
   using H = Held<T>;
   using N = typename H::type;
   m.def(("heaviside_" + dtype).c_str(), py::vectorize([](N x) { return H::out(heaviside(H::in(x))); }));

@@ -18,8 +18,8 @@ Rule = Callable[..., tuple[Array, int | None]]
 def define_batching(primitive: Primitive, rule: Rule) -> None:
     """Registers `rule(axis_data, operands, dims, **params)`.
 
-    jax asks a rule of this kind, which alone learns of the mesh axis that is mapped, even where no operand is mapped; and
-    an operand can be a Python number (the tangent 1.0 of `jax.jvp(f, (x,), (1.0,))`).
+    jax asks a rule of this kind, which alone learns of the mesh axis that is mapped, even where no operand is mapped;
+    and an operand can be a Python number (the tangent 1.0 of `jax.jvp(f, (x,), (1.0,))`).
     """
 
     def rule_where_mapped(axis_data: Any, operands: Any, dims: Any, **params: Any) -> tuple[Array, int | None]:
@@ -61,7 +61,7 @@ class Batch:
         return lax.broadcast_in_dim(operand, self.shape, dimensions, out_sharding=self.sharding)
 
     def parameter(self, operand: Array, operand_dim: int | None) -> Array:
-        """A parameter as the primitives take it: still of rank 0, or of the rank of the result and broadcasting to it."""
+        """A parameter as the primitives take it: still of rank 0, or of the result's rank and broadcasting to it."""
         rank = len(self.shape)
         if operand_dim is None:
             return lax.expand_dims(operand, (self.dim,)) if operand.ndim else operand

@@ -26,9 +26,9 @@ def bind(primitive: Primitive, *operands: Any, **params: Any) -> Any:
 
 
 def evaluate_by_jit(primitive: Primitive) -> None:
-    """Gives a primitive its eager evaluation: compiled once for its parameters, and cached by `jit` for its operands."""
+    """Gives a primitive its eager evaluation: compiled once a set of parameters, and by `jit` once a shape."""
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def compiled(params: tuple[tuple[str, Any], ...]) -> Any:
         def evaluate(*operands: Any) -> Any:
             return primitive.bind(*operands, **dict(params))

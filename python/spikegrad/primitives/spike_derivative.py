@@ -73,7 +73,7 @@ ad.primitive_jvps[spike_derivative_p] = _jvp
 
 
 def _transpose(cotangent: Any, x: Any, t: Any, *parameters: Any, family: str, order: int, kernels: bool) -> list[Any]:
-    assert ad.is_undefined_primal(t) and not any(map(ad.is_undefined_primal, (x, *parameters))), "linear in t alone"
+    assert not any(map(ad.is_undefined_primal, (x, *parameters))), "spike_derivative is linear in t alone"
     if isinstance(cotangent, ad.Zero):
         t_bar = ad.Zero(t.aval)
     else:
@@ -103,8 +103,8 @@ def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, order: int,
         return derivative(x_batched, batch.array(t, t_dim), *parameters), dim
     if g_is_mapped and t_dim is None and t_rank == 0:
         return derivative(x_batched, t, *parameters), dim
-    # Only one of g and t has the mapped dimension: g at t = 1, on x as it is, times t by a multiplication that XLA fuses
-    # with the broadcast.
+    # Only one of g and t has the mapped dimension: g at t = 1, on x as it is, times t by a multiplication that XLA
+    # fuses with the broadcast.
     g = derivative(x_batched, jnp.ones((), t.dtype), *parameters)
     return lax.mul(batch.array(g, dim if g_is_mapped else None), batch.array(t, t_dim)), dim
 

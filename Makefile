@@ -1,0 +1,111 @@
+# make demo | test | bench | lint: each sets up all it needs in .venv, and works offline once it has.
+#
+#   make demo      train a spiking network on handwritten digits; pictures in out/demo
+#   make test      the test-suite, and the comparison with braintools
+#   make bench     measure against jax.numpy and braintools; table, JSON and plot in out/bench (quarter of an hour)
+#   make lint      ruff, mypy, clang-format
+#   make versions  the test-suite on the oldest jax that serves and on the newest there is
+#   make asan      the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make tsan      the threading tests under ThreadSanitizer
+#   make clang     build and test with clang++ (which has to be installed)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: demo test bench lint format versions asan tsan clang clean
+
+comma := ,
+
+# A Python by its version: on PATH, or wherever pyenv keeps it.
+find-python = $(firstword $(shell command -v python$(1) || ls -d $$(pyenv root 2>/dev/null)/versions/$(1).*/bin/python 2>/dev/null))
+PYTHON311 ?= $(call find-python,3.11)
+PYTHON313 ?= $(call find-python,3.13)
+
+SOURCES := $(shell find csrc python cmake tests/csrc -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
+# As build-system.requires says, and what the module for the tests needs.
+BUILD_NEEDS := "scikit-build-core>=0.11" "nanobind>=2.4" "jaxlib==0.8.0" pybind11 cmake ninja
+PIP := -m pip install --quiet --disable-pip-version-check
+
+# .venv/build-V: what builds a wheel for Python V. .venv/wheel-V/done: that wheel, with the module for the tests.
+.venv/build-%/done: pyproject.toml
+	python=$(PYTHON$(subst .,,$*)); test -n "$$python" || { echo "needs Python $*"; exit 1; }; "$$python" -m venv $(@D)
+	$(@D)/bin/python $(PIP) $(BUILD_NEEDS)
+	touch $@
+
+build-wheel = rm -rf $(1) && .venv/build-$(2)/bin/python -m pip wheel --quiet --disable-pip-version-check \
+	--no-build-isolation --no-deps --wheel-dir $(1) -Ccmake.define.SPIKEGRAD_TESTING=ON $(3) . && touch $(1)/done
+
+.venv/wheel-%/done: .venv/build-%/done $(SOURCES)
+	$(call build-wheel,$(@D),$*)
+
+# An environment: $(call environment,name,python,jax,extras).
+define environment
+.venv/$(1)/packages: .venv/wheel-$(2)/done pyproject.toml
+	test -x .venv/$(1)/bin/python || $$(PYTHON$(subst .,,$(2))) -m venv .venv/$(1)
+	cmp -s pyproject.toml .venv/$(1)/pyproject.toml || { \
+	  .venv/$(1)/bin/python $$(PIP) "$$$$(ls .venv/wheel-$(2)/*.whl)[$(4)]" $(3) && cp pyproject.toml .venv/$(1)/pyproject.toml; }
+	touch $$@
+.venv/$(1)/done: .venv/$(1)/packages .venv/wheel-$(2)/done
+	.venv/$(1)/bin/python $$(PIP) --no-deps --force-reinstall .venv/wheel-$(2)/*.whl
+	touch $$@
+endef
+$(eval $(call environment,main,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)demo$(comma)bench$(comma)lint))
+$(eval $(call environment,oldest,3.11,jax==0.8.0 jaxlib==0.8.0,test))
+$(eval $(call environment,newest,3.13,,test))
+
+RUN := .venv/main/bin/python
+
+demo: .venv/main/done
+	$(RUN) examples/digits.py --out out/demo
+
+test: .venv/main/done
+	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q tests/with_braintools
+
+bench: .venv/main/done
+	$(RUN) -m benchmarks --out out/bench
+
+lint: .venv/main/done
+	.venv/main/bin/ruff check .
+	.venv/main/bin/ruff format --check .
+	.venv/main/bin/mypy
+	.venv/main/bin/clang-format --dry-run --Werror $$(find csrc tests/csrc -name '*.h' -o -name '*.cc')
+
+format: .venv/main/done
+	.venv/main/bin/ruff check --fix .
+	.venv/main/bin/ruff format .
+	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc')
+
+versions: .venv/oldest/done .venv/newest/done
+	.venv/oldest/bin/python -m pytest -q
+	.venv/newest/bin/python -m pytest -q
+
+# The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
+.venv/asan/done: .venv/build-3.11/done $(SOURCES)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cbuild-dir=build/asan)
+	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
+
+.venv/tsan/done: .venv/build-3.11/done $(SOURCES)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cbuild-dir=build/tsan)
+	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
+
+preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-name=libstdc++.so)"
+
+asan: .venv/main/done .venv/asan/done
+	PYTHONPATH=.venv/asan/site ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(call preload,asan) \
+	  $(RUN) -m pytest -q tests/test_accuracy.py tests/test_handlers.py tests/test_threads.py
+
+tsan: .venv/main/done .venv/tsan/done
+	PYTHONPATH=.venv/tsan/site TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 $(call preload,tsan) \
+	  $(RUN) -m pytest -q tests/test_threads.py tests/test_handlers.py
+
+.venv/clang/done: .venv/build-3.11/done $(SOURCES)
+	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,-Cbuild-dir=build/clang)
+	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
+
+clang: .venv/main/done .venv/clang/done
+	PYTHONPATH=.venv/clang/site $(RUN) -m pytest -q tests/test_accuracy.py tests/test_handlers.py tests/test_contract.py
+
+clean:
+	rm -rf .venv build out

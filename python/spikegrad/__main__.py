@@ -1,0 +1,62 @@
+"""`python -m spikegrad`: what a bug report needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import jax
+import jaxlib
+
+import spikegrad
+from spikegrad import _cpu, kernel_switch
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _running_ffi_api() -> str:
+    """The FFI version of the installed jaxlib, as its own headers state it."""
+    header = Path(jaxlib.__file__).parent / "include" / "xla" / "ffi" / "api" / "c_api.h"
+    if not header.exists():
+        return "unknown (this jaxlib comes without headers)"
+    numbers = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header.read_text()))
+    return f"{numbers['MAJOR']}.{numbers['MINOR']}"
+
+
+def _huge_pages() -> str:
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.exists():
+        return "not supported"
+    return re.sub(r".*\[(\w+)\].*", r"\1", setting.read_text().strip())
+
+
+def report() -> Iterator[tuple[str, str]]:
+    """The lines of the report, as (what, value)."""
+    yield "spikegrad", spikegrad.__version__
+    for package in ("jax", "jaxlib", "numpy"):
+        yield package, _version(package)
+    yield "python", f"{platform.python_version()} ({platform.python_implementation()})"
+    yield "system", f"{platform.system()} {platform.release()} {platform.machine()}"
+    yield "module _cpu", Path(_cpu.__file__).name
+    yield "FFI API built against", ".".join(map(str, _cpu.ffi_api_version))
+    yield "FFI API running", _running_ffi_api()
+    yield "FFI targets", ", ".join(spikegrad.FFI_TARGETS)
+    yield "instruction set", _cpu.instruction_set
+    yield "threads", f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
+    yield "transparent huge pages", _huge_pages()
+    yield "kernels", "on" if kernel_switch.kernels_enabled() else "off"
+    yield "jax devices", ", ".join(map(str, jax.devices()))
+
+
+if __name__ == "__main__":
+    for what, value in report():
+        print(f"{what + ':':<24}{value}")

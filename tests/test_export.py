@@ -1,0 +1,88 @@
+"""`jax.export`: round trips, symbolic shapes, and platforms that this machine does not have."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import spikegrad
+from jax import export
+from spikegrad import GaussianGrad, gaussian_grad
+
+CHECKS = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
+X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+
+
+def step(x, sigma):
+    return gaussian_grad(x, sigma), jax.grad(lambda x: gaussian_grad(x, sigma).sum())(x)
+
+
+def test_the_targets_are_named_and_versioned():
+    assert spikegrad.FFI_TARGETS == ("spikegrad.gaussian.v1", "spikegrad.heaviside.v1")
+
+
+def test_without_the_names_export_refuses():
+    with pytest.raises(ValueError, match="spikegrad"):
+        export.export(jax.jit(step))(X, 0.5)
+
+
+CALL_IN_A_FRESH_PROCESS = """
+import sys
+import numpy as np
+import spikegrad  # registers the targets
+from jax import export
+blob, x, out = sys.argv[1:]
+spikes, gradient = export.deserialize(open(blob, "rb").read()).call(np.load(x), np.float32(0.5))
+np.savez(out, spikes=spikes, gradient=gradient)
+"""
+
+
+def test_serialised_and_called_in_a_fresh_process(tmp_path):
+    exported = export.export(jax.jit(step), disabled_checks=CHECKS)(X, np.float32(0.5))
+    (tmp_path / "blob").write_bytes(exported.serialize())
+    np.save(tmp_path / "x.npy", X)
+    arguments = [str(tmp_path / name) for name in ("blob", "x.npy", "out.npz")]
+    subprocess.run([sys.executable, "-c", CALL_IN_A_FRESH_PROCESS, *arguments], check=True, timeout=120)
+    out = np.load(tmp_path / "out.npz")
+    spikes, gradient = step(X, np.float32(0.5))
+    np.testing.assert_array_equal(out["spikes"], spikes)
+    np.testing.assert_array_equal(out["gradient"], gradient)
+
+
+def test_the_gradient_of_an_exported_function(tmp_path):
+    exported = export.export(jax.jit(lambda x: GaussianGrad()(x) * x), disabled_checks=CHECKS)(X)
+    again = export.deserialize(exported.serialize(vjp_order=2))
+    f = lambda x: GaussianGrad()(x) * x
+    np.testing.assert_array_equal(jax.grad(lambda x: again.call(x).sum())(X), jax.grad(lambda x: f(x).sum())(X))
+
+
+@pytest.mark.parametrize("shape", ["b, 3", "b, c", "2*b, 3"])
+def test_symbolic_shapes(shape):
+    spec = jax.ShapeDtypeStruct(export.symbolic_shape(shape), jnp.float32)
+    exported = export.export(jax.jit(step), disabled_checks=CHECKS)(spec, jax.ShapeDtypeStruct((), jnp.float32))
+    again = export.deserialize(exported.serialize())
+    for rows in (2, 8):
+        x = np.linspace(-1, 1, rows * 3, dtype=np.float32).reshape(rows, 3)
+        for actual, expected in zip(again.call(x, np.float32(0.4)), step(x, np.float32(0.4)), strict=True):
+            np.testing.assert_array_equal(actual, expected)
+
+
+def text_for(*platforms):
+    return export.export(jax.jit(step), platforms=platforms, disabled_checks=CHECKS)(X, 0.5).mlir_module()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu", "rocm"])
+def test_other_platforms_get_the_reference(platform):
+    text = text_for(platform)
+    assert "custom_call @spikegrad" not in text and "stablehlo.exponential" in text
+    lowered = jax.jit(step).trace(X, 0.5).lower(lowering_platforms=(platform,)).as_text()
+    assert "custom_call @spikegrad" not in lowered
+
+
+def test_several_platforms_carry_both():
+    text = text_for("cpu", "cuda")
+    assert "custom_call @spikegrad.heaviside.v1" in text
+    assert "custom_call @spikegrad.gaussian.v1" in text
+    assert "stablehlo.exponential" in text

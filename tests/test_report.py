@@ -1,0 +1,20 @@
+"""`python -m spikegrad` says what a bug report needs, and says it right."""
+
+import subprocess
+import sys
+
+import jaxlib
+
+
+def test_the_report():
+    command = [sys.executable, "-m", "spikegrad"]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    lines = dict(line.split(":", 1) for line in out.stdout.splitlines())
+    lines = {what: value.strip() for what, value in lines.items()}
+    assert lines["spikegrad"] == "0.1.0"
+    assert lines["jaxlib"] == jaxlib.__version__
+    assert lines["FFI API built against"] == "0.1", "built against the headers of a newer jaxlib than the oldest"
+    assert lines["FFI API running"].startswith("0.")
+    assert lines["instruction set"] in ("avx512", "avx2", "baseline")
+    assert lines["FFI targets"] == "spikegrad.gaussian.v1, spikegrad.heaviside.v1"
+    assert {"module _cpu", "threads", "kernels", "jax devices"} <= set(lines)
