@@ -98,7 +98,7 @@ def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) 
 
 @jax.custom_jvp
 def _gaussian_integral(x: Array, sigma: Array, alpha: Array) -> Array:
-    return (alpha * ndtr(x.astype(sigma.dtype) / sigma)).astype(x.dtype)
+    return (alpha * ndtr(jnp.asarray(x, sigma.dtype) / sigma)).astype(x.dtype)
 
 
 @functools.partial(_gaussian_integral.defjvp, symbolic_zeros=True)

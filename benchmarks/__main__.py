@@ -1,0 +1,62 @@
+"""Measures, prints and writes everything: `python -m benchmarks`; see `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import accuracy, environment, import_time, model_rows, other_settings, plot, report, spike_rows
+from benchmarks.page_sizes import huge_shares
+from benchmarks.results import Results
+from benchmarks.targets import verdicts
+
+SECTIONS = ("spike", "model", "accuracy", "import")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and accuracy of spikegrad.")
+    parser.add_argument("--out", type=Path, default=Path("out/bench"), help="the folder to write to (out/bench)")
+    parser.add_argument("--quick", action="store_true", help="a small table in under a minute, to try it")
+    parser.add_argument("--only", choices=SECTIONS, help="one section instead of all")
+    return parser.parse_args(arguments)
+
+
+def _measure(sections: Sequence[str], quick: bool) -> Results:
+    start = time.perf_counter()
+    results = Results(quick=quick, environment=environment.describe())
+    if "spike" in sections:
+        results.spike = spike_rows.measure(spike_rows.QUICK if quick else spike_rows.Extent(), "spike")
+        huge_pages = other_settings.measure(other_settings.HUGE_PAGES, quick)
+        results.huge_pages = huge_pages.rows
+        results.huge_shares = {"as it is": huge_shares(), "with the setting": huge_pages.huge_shares}
+        results.no_hand_over = other_settings.measure(other_settings.NO_HAND_OVER, quick).rows
+    if "model" in sections:
+        results.model = model_rows.measure(model_rows.QUICK if quick else model_rows.Extent())
+    if "accuracy" in sections:
+        results.accuracy = accuracy.measure(quick)
+    if "import" in sections:
+        results.import_seconds = import_time.measure(2 if quick else 5)
+    results.seconds = time.perf_counter() - start
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _options(arguments)
+    results = _measure([options.only] if options.only else SECTIONS, options.quick)
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = report.markdown(results)
+    (options.out / "bench.md").write_text(text, encoding="utf-8")
+    everything = results.as_json() | {"targets": [asdict(verdict) for verdict in verdicts(results)]}
+    (options.out / "bench.json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
+    if results.spike:
+        plot.save(results, options.out / "bench.png")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The results as Markdown that reads as plain text too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks import accuracy, model_rows, spike_rows
+from benchmarks.competitors import BRAINTOOLS, FORMULA, OURS
+from benchmarks.other_settings import HUGE_PAGES, NO_HAND_OVER, SMALL
+from benchmarks.results import Results, geometric_mean
+from benchmarks.spike_rows import SpikeRow
+from benchmarks.tables import table
+from benchmarks.targets import verdicts
+
+SLOWER = " ▼"
+MISSING = "-"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return MISSING
+    value, unit = next((seconds * f, u) for f, u in ((1e6, "us"), (1e3, "ms"), (1, "s")) if seconds * f < 1e3 or f == 1)
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+
+
+def _marked(value: float, slower: bool, quiet: bool) -> str:
+    return f"{value:.2f}{'' if quiet else ' *'}{SLOWER if slower else ''}"
+
+
+def _ratio(row: SpikeRow | None) -> str:
+    return MISSING if row is None else _marked(row.ratio, round(row.ratio, 2) < 1, row.quiet)
+
+
+def _share(others: Sequence[float]) -> str:
+    return f"{100 * max(others):.0f} %"
+
+
+def _environment(results: Results) -> str:
+    rows = [[key, "-" if value is None else value] for key, value in results.environment.items()]
+    for process, shares in results.huge_shares.items():
+        told = ", ".join(f"{name} {'?' if s is None else f'{100 * s:.0f} %'}" for name, s in shares.items())
+        rows.append([f"huge pages under a 64 MiB result, {process}", told])
+    rows.append(["this run", f"{results.seconds / 60:.1f} min{', quick: too short to be relied on' * results.quick}"])
+    return table(["", ""], rows, left=2)
+
+
+def _targets(results: Results) -> str:
+    header = ["what", "target", "measured", "", "note"]
+    rows = [[v.what, v.target, v.value, v.word, v.note] for v in verdicts(results)]
+    return table(header, rows, left=5)
+
+
+def _chosen(rows: Sequence[SpikeRow], dtype: str, direction: str) -> list[SpikeRow]:
+    return [row for row in rows if (row.dtype, row.direction) == (dtype, direction)]
+
+
+def _means(results: Results) -> str:
+    """The geometric mean and the smallest ratio of each dtype and direction."""
+
+    def cells(every: Sequence[SpikeRow], dtype: str, direction: str) -> list[str]:
+        rows = _chosen(every, dtype, direction)
+        if not rows:
+            return [MISSING, MISSING]
+        mean, smallest = geometric_mean([row.ratio for row in rows]), min(row.ratio for row in rows)
+        return [_marked(value, round(value, 2) < 1, quiet=True) for value in (mean, smallest)]
+
+    header = ["dtype", "direction", "mean", "smallest", "huge pages: mean", "smallest"]
+    header += [f"no hand-over, up to {SMALL:.0e}: mean", "smallest"]
+    rows = [
+        [dtype, direction]
+        + cells(results.spike, dtype, direction)
+        + cells(results.huge_pages, dtype, direction)
+        + cells(results.no_hand_over, dtype, direction)
+        for dtype in dict.fromkeys(row.dtype for row in results.spike)
+        for direction in spike_rows.DIRECTIONS
+    ]
+    return table(header, rows, left=2)
+
+
+def _spike(results: Results, dtype: str, direction: str) -> str:
+    here, on_huge_pages, in_place = (
+        {row.size: row for row in _chosen(rows, dtype, direction)}
+        for rows in (results.spike, results.huge_pages, results.no_hand_over)
+    )
+    names = [OURS, FORMULA, BRAINTOOLS]
+
+    def times(row: SpikeRow | None) -> list[str]:
+        medians = {} if row is None else {name: timing.median for name, timing in row.timings.items()}
+        return [_duration(medians.get(name)) for name in names]
+
+    header = ["elements", *names, "ratio", f"huge pages: {OURS}", *names[1:], "ratio"]
+    header += ["no hand-over: ratio", "others"]
+    rows = []
+    for size, row in here.items():
+        huge, direct = on_huge_pages.get(size), in_place.get(size)
+        shares = [r.others for r in (row, huge, direct) if r is not None]
+        cells = [f"{size:.0e}", *times(row), _ratio(row), *times(huge), _ratio(huge), _ratio(direct)]
+        rows.append([*cells, _share(shares)])
+    return table(header, rows, left=0)
+
+
+def _model(results: Results) -> str:
+    header = ["neurons", "batch", "spikes a step", "rate"]
+    for direction in model_rows.DIRECTIONS:
+        header += [f"{direction}: {OURS}", FORMULA, "time ratio"]
+    by_shape = {(row.neurons, row.batch, row.direction): row for row in results.model}
+    lines = []
+    for neurons, batch in dict.fromkeys((row.neurons, row.batch) for row in results.model):
+        rows = [by_shape[neurons, batch, direction] for direction in model_rows.DIRECTIONS]
+        line = [str(neurons), str(batch), f"{rows[0].spikes:,}", f"{100 * rows[0].rate:.0f} %"]
+        for row in rows:
+            line += [_duration(row.timings[name].median) for name in (OURS, FORMULA)]
+            line.append(_marked(row.time_ratio, round(row.time_ratio, 2) > 1, row.quiet))
+        lines.append([*line, _share([row.others for row in rows])])
+    return table([*header, "others"], lines, left=0)
+
+
+def _sections(results: Results) -> Iterator[str]:
+    yield "# spikegrad: benchmarks"
+    yield _environment(results)
+    if verdicts(results):
+        yield "## Targets"
+        yield _targets(results)
+    yield (
+        f"Times are medians over rounds in which the competitors take turns. `{FORMULA}` is the formula written as a\n"
+        f"`jax.custom_vjp`, `{BRAINTOOLS}` its `surrogate.GaussianGrad`"
+        + (" (not installed: its columns are empty).\n" if results.environment[BRAINTOOLS] is None else ".\n")
+        + f"`{SLOWER.strip()}`: spikegrad is slower. `*`: other processes took 5 % of a core or more, and the ratio\n"
+        "may lie; `others` is what they took, at most."
+    )
+    if results.spike:
+        yield "## The spike alone\n\nRatio: the time of the formula over that of spikegrad."
+        yield (
+            f"Huge pages: the same with `{HUGE_PAGES.text}`, where not only the kernels' large\n"
+            "results lie on huge pages: what remains of the ratio at the large sizes is arithmetic.\n\n"
+            f"No hand-over: the same with `{NO_HAND_OVER.text}`.\n"
+            "By itself XLA hands a computation over to another thread, except where it takes it to be cheap, as it\n"
+            "does all custom calls. So the kernels save the hand-over, and the call that starts them returns only\n"
+            "when they have finished: what remains of the ratio at the small sizes is arithmetic."
+        )
+        yield "![the ratios over the sizes](bench.png)"
+        yield "Geometric means over the sizes:"
+        yield _means(results)
+        for dtype in dict.fromkeys(row.dtype for row in results.spike):
+            for direction in spike_rows.DIRECTIONS:
+                yield f"### {dtype}, {direction}"
+                yield _spike(results, dtype, direction)
+    if results.model:
+        yield (
+            "## In a recurrent model\n\n"
+            f"A recurrent layer of neurons under `lax.scan`, {model_rows.STEPS} steps, float32. Time ratio: the time\n"
+            "with spikegrad over that with the formula. Rate: the share of neurons that spike in a step."
+        )
+        yield _model(results)
+    if results.accuracy:
+        yield "## Accuracy of the derivatives"
+        yield accuracy.as_table(results.accuracy)
+
+
+def markdown(results: Results) -> str:
+    return "\n\n".join(_sections(results)) + "\n"

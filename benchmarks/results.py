@@ -1,0 +1,51 @@
+"""Everything that one run measures."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.accuracy import Errors
+from benchmarks.model_rows import ModelRow
+from benchmarks.spike_rows import SpikeRow
+
+
+@dataclass
+class Results:
+    """What is empty or None was not measured.
+
+    Attributes:
+        huge_pages: the rows of `spike` where all large results lie on huge pages.
+        no_hand_over: the rows of `spike` where no computation is handed over to another thread to start.
+        huge_shares: by process and competitor, the share of huge pages under a large result.
+        import_seconds: what importing spikegrad costs beyond jax.
+    """
+
+    quick: bool
+    environment: Mapping[str, str | None]
+    spike: list[SpikeRow] = field(default_factory=list)
+    huge_pages: list[SpikeRow] = field(default_factory=list)
+    no_hand_over: list[SpikeRow] = field(default_factory=list)
+    huge_shares: dict[str, Mapping[str, float | None]] = field(default_factory=dict)
+    model: list[ModelRow] = field(default_factory=list)
+    accuracy: list[Errors] = field(default_factory=list)
+    import_seconds: float | None = None
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        found = dataclasses.asdict(self)
+        for key in ("spike", "huge_pages", "no_hand_over"):
+            for entry, row in zip(found[key], getattr(self, key), strict=True):
+                entry |= {"ratio": row.ratio, "quiet": row.quiet}
+        for entry, model_row in zip(found["model"], self.model, strict=True):
+            entry |= {"spikes": model_row.spikes, "time_ratio": model_row.time_ratio, "quiet": model_row.quiet}
+        for entry in found["accuracy"]:
+            entry["ulp"] = None if math.isinf(entry["ulp"]) else entry["ulp"]  # JSON has no infinity
+        return found
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    return math.exp(sum(map(math.log, values)) / len(values))

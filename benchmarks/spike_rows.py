@@ -1,0 +1,150 @@
+"""The spike and its VJP alone, jitted, from one element to a hundred million, in every dtype that has kernels.
+
+Run as a program it writes its rows to a file: so a process with other settings can measure the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import psutil
+from jax import Array
+from tqdm import tqdm
+
+from benchmarks.competitors import FORMULA, OURS, spikes, vjp
+from benchmarks.page_sizes import huge_shares
+from benchmarks.quiet import QUIET, Patience, measure_quietly
+from benchmarks.turns import Timing, take_turns
+
+FORWARD, VJP = "forward", "VJP"
+DIRECTIONS = (FORWARD, VJP)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured."""
+
+    dtypes: Sequence[str] = ("float32", "float16", "bfloat16", "float64")
+    sizes: Sequence[int] = tuple(10**k for k in range(9))
+    seconds: float = 1.0  # for each row and direction
+    patience: float = 60.0
+
+
+QUICK = Extent(dtypes=("float32", "bfloat16"), sizes=(10**2, 10**4, 10**6), seconds=0.2, patience=2.0)
+
+
+@dataclass(frozen=True)
+class SpikeRow:
+    """One direction at one dtype and size.
+
+    Attributes:
+        timings: by competitor.
+        others: the share of a core that other processes took meanwhile.
+    """
+
+    dtype: str
+    size: int
+    direction: str
+    timings: Mapping[str, Timing]
+    others: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster than the formula; below 1 is a loss."""
+        return self.timings[FORMULA].median / self.timings[OURS].median
+
+    @property
+    def quiet(self) -> bool:
+        return self.others < QUIET
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> SpikeRow:
+        return cls(**{**row, "timings": {name: Timing(**timing) for name, timing in row["timings"].items()}})
+
+
+def _blocking(function: Callable[..., Array], *arguments: Array) -> Callable[[], None]:
+    def call() -> None:
+        function(*arguments).block_until_ready()
+
+    return call
+
+
+def _check_agreement(results: Mapping[str, Array], exactly: bool) -> None:
+    """What does not compute the same must not be compared. In half precision the formula's tails are off by a tenth."""
+    expected = np.asarray(results[OURS], np.float64)
+    for name, result in results.items():
+        if result.dtype != results[OURS].dtype:
+            raise AssertionError(f"{name} returned {result.dtype} where {results[OURS].dtype} was expected")
+        tolerance = {"rtol": 0, "atol": 0} if exactly else {"rtol": 0.1, "atol": 0.01}
+        np.testing.assert_allclose(np.asarray(result, np.float64), expected, err_msg=name, **tolerance)
+
+
+def _measure_size(dtype: str, size: int, seconds: float, patience: Patience) -> list[SpikeRow]:
+    # Drawn by XLA, and not copied from NumPy: NumPy's large arrays lie on huge pages, what XLA computes does not.
+    x, t = (jax.random.normal(key, (size,), dtype) for key in jax.random.split(jax.random.key(size)))
+    forwards = {name: jax.jit(spike) for name, spike in spikes().items()}
+    vjps = {name: jax.jit(vjp(spike)) for name, spike in spikes().items()}
+    if size <= 10**4:
+        _check_agreement({name: f(x) for name, f in forwards.items()}, exactly=True)
+        _check_agreement({name: f(x, t) for name, f in vjps.items()}, exactly=False)
+
+    calls = {
+        FORWARD: {name: _blocking(f, x) for name, f in forwards.items()},
+        VJP: {name: _blocking(f, x, t) for name, f in vjps.items()},
+    }
+    rows = []
+    for direction in DIRECTIONS:
+        watched = measure_quietly(functools.partial(take_turns, calls[direction], seconds), patience)
+        rows.append(SpikeRow(dtype, size, direction, watched.result, watched.others))
+    return rows
+
+
+def _fits(dtype: str, size: int) -> bool:
+    """x, t and a result, and what drawing x and t takes besides."""
+    return 5 * size * np.dtype(jax.numpy.dtype(dtype)).itemsize < psutil.virtual_memory().available
+
+
+def measure(extent: Extent, title: str) -> list[SpikeRow]:
+    """All rows; without those that do not fit into memory."""
+    patience = Patience(extent.patience)
+    rows: list[SpikeRow] = []
+    for dtype, size in tqdm([(d, s) for d in extent.dtypes for s in extent.sizes], desc=title):
+        if not _fits(dtype, size):
+            tqdm.write(f"{title}: {size} elements of {dtype} do not fit into memory, and are left out")
+            continue
+        with jax.enable_x64(dtype == "float64"):
+            rows += _measure_size(dtype, size, extent.seconds, patience)
+        held = sum(array.nbytes for array in jax.live_arrays())
+        if held > 10**6:
+            raise AssertionError(f"{held} bytes of arrays are still held after {size} elements of {dtype}")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=Path, required=True, help="where to write the rows, as JSON")
+    parser.add_argument("--title", default="spike", help="what the progress bar says")
+    parser.add_argument("--quick", action="store_true", help="a small table")
+    parser.add_argument("--largest", type=int, help="the most elements, if not all sizes")
+    parser.add_argument("--synchronous", action="store_true", help="start computations in the thread that calls them")
+    options = parser.parse_args()
+    if options.synchronous:
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+    extent = QUICK if options.quick else Extent()
+    sizes = [size for size in extent.sizes if options.largest is None or size <= options.largest]
+    rows = measure(dataclasses.replace(extent, sizes=sizes), options.title)
+    found = {"huge_shares": huge_shares(), "rows": [dataclasses.asdict(row) for row in rows]}
+    options.rows.write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Timings of several calls that take turns, so that whatever changes on the machine changes for all of them."""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+SHORTEST = 1e-3  # seconds that a timing should last, by repetition, for the clock and its call not to count
+WARM_UP = 3
+FEWEST_ROUNDS, MOST_ROUNDS = 7, 301
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call: median and quartiles over the rounds, each the mean of its repetitions."""
+
+    median: float
+    lower_quartile: float
+    upper_quartile: float
+    rounds: int
+    repetitions: int
+
+
+def _seconds(call: Callable[[], object], repetitions: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repetitions):
+        call()  # its result is freed here, within the time: giving pages back is part of what a large result costs
+    return (time.perf_counter() - start) / repetitions
+
+
+def take_turns(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Timing]:
+    """Times the calls in rounds, for about so many seconds in all.
+
+    A call must return only when its result is there. All calls have the same number of repetitions. Each round has an
+    order of its own: who comes after whom matters, since a result may get the memory that the one before it left.
+    """
+    for call in calls.values():
+        _seconds(call, WARM_UP)
+    once = {name: min(_seconds(call, 1) for _ in range(WARM_UP)) for name, call in calls.items()}
+    repetitions = math.ceil(SHORTEST / min(once.values()))
+    rounds = int(seconds / (repetitions * sum(once.values())))
+    rounds = min(max(rounds, FEWEST_ROUNDS), MOST_ROUNDS)
+
+    order = list(calls)
+    shuffle = random.Random(0).shuffle
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            shuffle(order)
+            for name in order:
+                samples[name].append(_seconds(calls[name], repetitions))
+    finally:
+        gc.enable()
+
+    def timing(values: list[float]) -> Timing:
+        lower, median, upper = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
+        return Timing(median, lower, upper, rounds, repetitions)
+
+    return {name: timing(samples[name]) for name in calls}
