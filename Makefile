@@ -83,11 +83,11 @@ versions: .venv/oldest/done .venv/newest/done
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done $(SOURCES)
-	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cbuild-dir=build/asan)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cbuild-dir=build/asan -Cinstall.strip=false)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 .venv/tsan/done: .venv/build-3.11/done $(SOURCES)
-	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cbuild-dir=build/tsan)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cbuild-dir=build/tsan -Cinstall.strip=false)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-name=libstdc++.so)"

@@ -61,14 +61,18 @@ def _scale(axes: Axes, sizes: Sequence[int], ratios: Sequence[float]) -> None:
 
 
 def save(results: Results, file: Path) -> None:
-    """One panel a direction; a row for the process as it is, and one for that with huge pages for all."""
-    pages = [("pages as the system gives them", results.spike), ("huge pages for everybody", results.huge_pages)]
-    pages = [(title, rows) for title, rows in pages if rows]
-    every = [row for _, rows in pages for row in rows]
+    """One column a direction; one row a setting."""
+    settings = [
+        ("as it is", results.spike),
+        ("huge pages for everybody", results.huge_pages),
+        ("no hand-over to another thread", results.no_hand_over),
+    ]
+    settings = [(title, rows) for title, rows in settings if rows]
+    every = [row for _, rows in settings for row in rows]
     figure, grid = plt.subplots(
-        len(pages), len(DIRECTIONS), figsize=(11, 0.9 + 3.5 * len(pages)), sharex=True, sharey=True, squeeze=False
+        len(settings), len(DIRECTIONS), figsize=(11, 1 + 3.2 * len(settings)), sharex=True, sharey=True, squeeze=False
     )
-    for line, (title, rows) in zip(grid, pages, strict=True):
+    for line, (title, rows) in zip(grid, settings, strict=True):
         for axes, direction in zip(line, DIRECTIONS, strict=True):
             _scale(axes, [row.size for row in every], [row.ratio for row in every])
             _draw(axes, [row for row in rows if row.direction == direction])
@@ -89,8 +93,17 @@ def save(results: Results, file: Path) -> None:
         handles.append(
             Line2D([], [], color=INK, marker="o", linewidth=0, markerfacecolor="white", label="disturbed by others")
         )
-    figure.suptitle("spikegrad beside the jitted jax.numpy formula", x=0.01, ha="left", fontsize=13, color=INK)
-    figure.legend(handles=handles, loc="upper right", ncols=len(handles), frameon=False, fontsize=10)
-    figure.tight_layout(rect=(0, 0, 1, 0.98))
+    inch = 1 / figure.get_figheight()
+    title = "Time of the jitted jax.numpy formula over that of spikegrad"
+    figure.suptitle(title, x=0.01, y=1 - 0.12 * inch, ha="left", va="top", fontsize=13, color=INK)
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 1 - 0.38 * inch),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=10,
+    )
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.62 * inch))
     figure.savefig(file, dpi=150)
     plt.close(figure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmarks import accuracy, model_rows, spike_rows
 from benchmarks.competitors import BRAINTOOLS, FORMULA, OURS
@@ -11,8 +11,9 @@ from benchmarks.results import Results, geometric_mean
 from benchmarks.spike_rows import SpikeRow
 from benchmarks.tables import table
 from benchmarks.targets import verdicts
+from benchmarks.turns import Timing
 
-SLOWER = " ▼"
+SLOWER, DISTURBED, UNSTEADY = " ▼", " *", " ~"
 MISSING = "-"
 
 
@@ -23,12 +24,20 @@ def _duration(seconds: float | None) -> str:
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
 
 
-def _marked(value: float, slower: bool, quiet: bool) -> str:
-    return f"{value:.2f}{'' if quiet else ' *'}{SLOWER if slower else ''}"
+def _marked(value: float, slower: bool, quiet: bool = True, timings: Iterable[Timing] = ()) -> str:
+    disturbed = "" if quiet else DISTURBED
+    unsteady = "" if all(timing.steady for timing in timings) else UNSTEADY
+    return f"{value:.2f}{disturbed}{unsteady}{SLOWER if slower else ''}"
+
+
+def _compared(timings: Mapping[str, Timing]) -> list[Timing]:
+    return [timings[OURS], timings[FORMULA]]
 
 
 def _ratio(row: SpikeRow | None) -> str:
-    return MISSING if row is None else _marked(row.ratio, round(row.ratio, 2) < 1, row.quiet)
+    if row is None:
+        return MISSING
+    return _marked(row.ratio, round(row.ratio, 2) < 1, row.quiet, _compared(row.timings))
 
 
 def _share(others: Sequence[float]) -> str:
@@ -62,15 +71,18 @@ def _means(results: Results) -> str:
         if not rows:
             return [MISSING, MISSING]
         mean, smallest = geometric_mean([row.ratio for row in rows]), min(row.ratio for row in rows)
-        return [_marked(value, round(value, 2) < 1, quiet=True) for value in (mean, smallest)]
+        return [_marked(value, round(value, 2) < 1) for value in (mean, smallest)]
 
     header = ["dtype", "direction", "mean", "smallest", "huge pages: mean", "smallest"]
     header += [f"no hand-over, up to {SMALL:.0e}: mean", "smallest"]
     rows = [
-        [dtype, direction]
-        + cells(results.spike, dtype, direction)
-        + cells(results.huge_pages, dtype, direction)
-        + cells(results.no_hand_over, dtype, direction)
+        [
+            dtype,
+            direction,
+            *cells(results.spike, dtype, direction),
+            *cells(results.huge_pages, dtype, direction),
+            *cells(results.no_hand_over, dtype, direction),
+        ]
         for dtype in dict.fromkeys(row.dtype for row in results.spike)
         for direction in spike_rows.DIRECTIONS
     ]
@@ -110,7 +122,8 @@ def _model(results: Results) -> str:
         line = [str(neurons), str(batch), f"{rows[0].spikes:,}", f"{100 * rows[0].rate:.0f} %"]
         for row in rows:
             line += [_duration(row.timings[name].median) for name in (OURS, FORMULA)]
-            line.append(_marked(row.time_ratio, round(row.time_ratio, 2) > 1, row.quiet))
+            slower = round(row.time_ratio, 2) > 1
+            line.append(_marked(row.time_ratio, slower, row.quiet, _compared(row.timings)))
         lines.append([*line, _share([row.others for row in rows])])
     return table([*header, "others"], lines, left=0)
 
@@ -126,7 +139,7 @@ def _sections(results: Results) -> Iterator[str]:
         f"`jax.custom_vjp`, `{BRAINTOOLS}` its `surrogate.GaussianGrad`"
         + (" (not installed: its columns are empty).\n" if results.environment[BRAINTOOLS] is None else ".\n")
         + f"`{SLOWER.strip()}`: spikegrad is slower. `*`: other processes took 5 % of a core or more, and the ratio\n"
-        "may lie; `others` is what they took, at most."
+        "may lie; `others` is what they took, at most. `~`: the quartiles of the times are more than 1.5x apart."
     )
     if results.spike:
         yield "## The spike alone\n\nRatio: the time of the formula over that of spikegrad."

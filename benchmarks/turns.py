@@ -26,6 +26,11 @@ class Timing:
     rounds: int
     repetitions: int
 
+    @property
+    def steady(self) -> bool:
+        """Whether the quartiles are near enough to each other for the median to mean something."""
+        return self.upper_quartile <= 1.5 * self.lower_quartile
+
 
 def _seconds(call: Callable[[], object], repetitions: int) -> float:
     start = time.perf_counter()
@@ -38,13 +43,15 @@ def take_turns(calls: Mapping[str, Callable[[], object]], seconds: float) -> dic
     """Times the calls in rounds, for about so many seconds in all.
 
     A call must return only when its result is there. All calls have the same number of repetitions. Each round has an
-    order of its own: who comes after whom matters, since a result may get the memory that the one before it left.
+    order of its own, and each turn begins with a call that is not timed, since it matters who comes after whom: the
+    first result may get the memory that somebody else left, or memory that lay free for so long that the host of a
+    virtual machine has taken it back, and has to give it again page by page.
     """
     for call in calls.values():
         _seconds(call, WARM_UP)
     once = {name: min(_seconds(call, 1) for _ in range(WARM_UP)) for name, call in calls.items()}
     repetitions = math.ceil(SHORTEST / min(once.values()))
-    rounds = int(seconds / (repetitions * sum(once.values())))
+    rounds = int(seconds / ((1 + repetitions) * sum(once.values())))
     rounds = min(max(rounds, FEWEST_ROUNDS), MOST_ROUNDS)
 
     order = list(calls)
@@ -56,6 +63,7 @@ def take_turns(calls: Mapping[str, Callable[[], object]], seconds: float) -> dic
         for _ in range(rounds):
             shuffle(order)
             for name in order:
+                calls[name]()
                 samples[name].append(_seconds(calls[name], repetitions))
     finally:
         gc.enable()

@@ -76,7 +76,8 @@ def load_data() -> tuple[Digits, Digits]:
     digits = load_digits()
     images, labels = jnp.asarray(digits.images / 16, jnp.float32), jnp.asarray(digits.target)
     train, test = train_test_split(range(len(labels)), test_size=0.2, stratify=digits.target, random_state=0)
-    return tuple(Digits(images[jnp.array(part)], labels[jnp.array(part)]) for part in (train, test))
+    held_in, held_out = (Digits(images[jnp.array(part)], labels[jnp.array(part)]) for part in (train, test))
+    return held_in, held_out
 
 
 def initial_params(key: Array) -> Params:
@@ -195,7 +196,7 @@ def time_train_step(
             steps[flag] = jax.jit(functools.partial(train_step, optimiser)).lower(*arguments).compile()
         jax.block_until_ready(steps[flag](*arguments))
 
-    seconds = {True: [], False: []}
+    seconds: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(repeats):
         for flag, step in steps.items():  # in turn, so that a disturbance meets both
             start = time.perf_counter()

@@ -130,8 +130,9 @@ def draw_raster(path: Path, response: Response) -> Path:
 def draw_image(axes: Axes, response: Response) -> None:
     size = len(response.image)
     axes.imshow(response.image, cmap="Greys", vmin=0, vmax=1)
-    axes.set_xticks(range(size), range(1, size + 1))
-    axes.set_yticks(range(size), range(1, size + 1))
+    numbers = [str(i + 1) for i in range(size)]
+    axes.set_xticks(range(size), numbers)
+    axes.set_yticks(range(size), numbers)
     axes.set(xlabel="column, in the order of reading", ylabel="row, in the order of reading")
     axes.spines[:].set_visible(True)
     axes.tick_params(length=0)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import spikegrad  # noqa: F401  (registers the targets)
 
 X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
 SIGMA, ALPHA, ORDER = np.float32(0.5), np.float32(0.5), np.int64(0)
