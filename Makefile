@@ -17,8 +17,9 @@ SHELL := /bin/bash
 
 comma := ,
 
-# A Python by its version: on PATH, or wherever pyenv keeps it.
-find-python = $(firstword $(shell command -v python$(1) || ls -d $$(pyenv root 2>/dev/null)/versions/$(1).*/bin/python 2>/dev/null))
+# A Python by its version: the one on PATH if it runs (pyenv's stand-ins may not), or wherever pyenv keeps it.
+find-python = $(firstword $(shell python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null || \
+	ls -d $$(pyenv root 2>/dev/null)/versions/$(1).*/bin/python 2>/dev/null))
 PYTHON311 ?= $(call find-python,3.11)
 PYTHON313 ?= $(call find-python,3.13)
 
