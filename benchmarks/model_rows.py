@@ -38,7 +38,7 @@ class Extent:
     """How much is measured."""
 
     shapes: Sequence[tuple[int, int]] = tuple(itertools.product((64, 128, 256, 512), (1, 8, 32, 128)))
-    seconds: float = 2.5  # for each row and direction
+    seconds: float = 2.0  # for each row and direction
     patience: float = 60.0
 
 

@@ -52,9 +52,8 @@ class Patience:
         self._each = each
         self._quiet = False  # whether it was when somebody looked last
 
-    @property
-    def left(self) -> bool:
-        return self._left > 0
+    def allows(self, seconds: float) -> bool:
+        return self._left > seconds
 
     def spend(self, seconds: float) -> None:
         self._left -= seconds
@@ -88,16 +87,15 @@ def measure_quietly(measure: Callable[[], T], patience: Patience) -> Watched[T]:
     """Measures after waiting for quiet, again if it was disturbed, and returns the quietest attempt."""
     attempts: list[Watched[T]] = []
     for attempt in range(1 + RETRIES):
-        if attempt and not patience.left:
-            break
         patience.wait_for_quiet()
         watch = Watch()
         start = time.perf_counter()
         result = measure()
+        took = time.perf_counter() - start
         attempts.append(Watched(result, watch.others()))
         patience.note(attempts[-1].others)
         if attempt:
-            patience.spend(time.perf_counter() - start)
-        if attempts[-1].quiet:
+            patience.spend(took)
+        if attempts[-1].quiet or not patience.allows(took):
             break
     return min(attempts, key=lambda watched: watched.others)

@@ -35,7 +35,7 @@ class Extent:
 
     dtypes: Sequence[str] = ("float32", "float16", "bfloat16", "float64")
     sizes: Sequence[int] = tuple(10**k for k in range(9))
-    seconds: float = 1.0  # for each row and direction
+    seconds: float = 0.8  # for each row and direction
     patience: float = 60.0
 
 

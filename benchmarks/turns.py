@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SHORTEST = 1e-3  # seconds that a timing should last, by repetition, for the clock and its call not to count
-WARM_UP = 3
+WARM_UP = 2
 FEWEST_ROUNDS, MOST_ROUNDS = 7, 301
 
 

@@ -46,9 +46,15 @@ class Task {
 
 // Pool has num_threads() and Schedule(task). body(begin, end) must not throw, and holds what it needs by value: it
 // lives on in late tasks after this has returned, though none of them calls it any more.
+//
+// A piece has at least `grain` elements. Of a large loop it has more, so that there are no more than 16 pieces a
+// thread: where neighbouring pieces are smaller than a huge page, two threads wait for each other in the faults of one
+// page.
 template <class Pool, class Body>
 void parallel_for(Pool& pool, int64_t size, int64_t grain, Body body) {
   tell_acquired(&buffers_of_xla);
+  const int64_t threads = pool.num_threads() > 0 ? pool.num_threads() : 1;
+  if (size / (16 * threads) > grain) grain = size / (16 * threads);
   const int64_t pieces = (size + grain - 1) / grain;
   if (pieces <= 1) {
     body(int64_t{0}, size);
@@ -78,7 +84,7 @@ void parallel_for(Pool& pool, int64_t size, int64_t grain, Body body) {
 
   // The caller is one of the threads at work, be it of the pool or not: a helper more than that and a thread that holds
   // the last piece can lose its core to one that has none (1.5x slower on two cores at 1e6 elements).
-  const int64_t helpers = (pool.num_threads() < pieces ? pool.num_threads() : pieces) - 1;
+  const int64_t helpers = (threads < pieces ? threads : pieces) - 1;
   for (int64_t i = 0; i < helpers; i++) pool.Schedule(Task(work));
   work();
   std::unique_lock<std::mutex> lock(shared->mutex);
