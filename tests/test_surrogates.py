@@ -176,3 +176,4 @@ def test_a_bad_traced_parameter_is_nan(kernels):
         )(jnp.ones(3), sigma)
         np.testing.assert_array_equal(spikes, 1)
         assert np.all(np.isnan(gradient))
+        assert np.isnan(jax.jit(lambda s: GaussianGrad(s).surrogate_fun(jnp.float32(1)))(sigma))

@@ -98,7 +98,8 @@ def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) 
 
 @jax.custom_jvp
 def _gaussian_integral(x: Array, sigma: Array, alpha: Array) -> Array:
-    return (alpha * ndtr(jnp.asarray(x, sigma.dtype) / sigma)).astype(x.dtype)
+    valid = (sigma > 0) & jnp.isfinite(sigma) & jnp.isfinite(alpha)
+    return jnp.where(valid, alpha * ndtr(jnp.asarray(x, sigma.dtype) / sigma), jnp.nan).astype(x.dtype)
 
 
 @functools.partial(_gaussian_integral.defjvp, symbolic_zeros=True)
