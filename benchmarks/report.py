@@ -149,7 +149,7 @@ def _sections(results: Results) -> Iterator[str]:
             f"No hand-over: the same with `{NO_HAND_OVER.text}`.\n"
             "By itself XLA hands a computation over to another thread, except where it takes it to be cheap, as it\n"
             "does all custom calls. So the kernels save the hand-over, and the call that starts them returns only\n"
-            "when they have finished: what remains of the ratio at the small sizes is arithmetic."
+            "when they have finished: what remains of the ratio at the small sizes is arithmetic and the call itself."
         )
         yield "![the ratios over the sizes](bench.png)"
         yield "Geometric means over the sizes:"
