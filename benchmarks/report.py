@@ -147,9 +147,9 @@ def _sections(results: Results) -> Iterator[str]:
             f"Huge pages: the same with `{HUGE_PAGES.text}`, where not only the kernels' large\n"
             "results lie on huge pages: what remains of the ratio at the large sizes is arithmetic.\n\n"
             f"No hand-over: the same with `{NO_HAND_OVER.text}`.\n"
-            "By itself XLA hands a computation over to another thread, except where it takes it to be cheap, as it\n"
-            "does all custom calls. So the kernels save the hand-over, and the call that starts them returns only\n"
-            "when they have finished: what remains of the ratio at the small sizes is arithmetic and the call itself."
+            "By itself XLA hands a computation over to another thread unless it takes it to be cheap. To judge by the\n"
+            "timings it takes every custom call to be: the call that starts a kernel returns only when the kernel has\n"
+            "finished, and no hand-over is paid. What remains of the ratio here is arithmetic and the call itself."
         )
         yield "![the ratios over the sizes](bench.png)"
         yield "Geometric means over the sizes:"

@@ -106,6 +106,22 @@ def test_float64_at_higher_orders_keeps_the_stated_bound(instruction_set, order)
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("order", [30, 100, 101, 256])
+@pytest.mark.parametrize("t", [1e-250, 1.0, 1e250])
+def test_orders_that_leave_the_range_on_the_way(instruction_set, order, t):
+    """He_100 alone reaches 1e160 and more; the derivative is finite or not by its own size."""
+    sigma = 3.0
+    x = np.linspace(-40, 40, 41) * sigma
+    computed = run("f64", instruction_set, x, np.float64(t), sigma, 0.5, order).tolist()
+    g = exact_gaussian_derivative(x, sigma, 0.5, 0)
+    for x_i, c, e, g_i in zip(x.tolist(), computed, exact_gaussian_derivative(x, sigma, 0.5, order), g, strict=True):
+        terms = hermite_bound(mpmath.mpf(x_i) / mpmath.mpf(sigma), order) / mpmath.mpf(sigma) ** order
+        bound = t * (2 * order + 4) * mpmath.mpf(2) ** -53 * g_i * terms + mpmath.mpf(2) ** -1074
+        overflows = abs(e * t) > mpmath.mpf(2) ** 1024
+        assert np.isinf(c) if overflows else abs(c - e * t) <= bound, (x_i, c, e)
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("sigma", SIGMAS)
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 @pytest.mark.parametrize("name", HALVES)

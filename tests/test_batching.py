@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from closed_form import error_in_ulp, gaussian_derivative
 from spikegrad import gaussian_grad
 
 B = 3
@@ -93,6 +94,18 @@ def test_a_mapped_cotangent_on_an_unmapped_x_computes_g_once():
     jacobian = jax.jit(jax.jacrev(lambda x: gaussian_grad(x))).lower(x).as_text()
     (call,) = [line for line in jacobian.splitlines() if "spikegrad.gaussian" in line]
     assert call.rstrip().endswith("-> tensor<7x1xf32>")
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("axes", [(0, None), (None, 0)])
+def test_halves_are_rounded_once_where_one_of_x_and_t_is_mapped(kernels, dtype, axes):
+    """XLA's product of the two is no exception: it is formed in float32."""
+    x, t = (jnp.asarray(RNG.uniform(-2, 2, 2000), dtype) for _ in range(2))
+    shared = [v[0] if axis is None else v for v, axis in zip((x, t), axes, strict=True)]
+    out = np.asarray(jax.vmap(lambda x, t: pullback(x, t, 0.5, 0.5), axes)(*shared), np.float64)
+    x, t = (np.asarray(v, np.float64) for v in shared)
+    exact = gaussian_derivative(x, 0.5, 0.5, 0) * t
+    assert error_in_ulp(np.asarray(out, dtype), exact, dtype).max() <= 0.51
 
 
 def test_vmap_of_a_scalar_gradient_is_one_kernel_call_with_a_scalar_cotangent():

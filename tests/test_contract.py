@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from spikegrad import GaussianGrad, gaussian_grad
+from spikegrad.primitives.spike_derivative import spike_derivative
 
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64]
 WAYS = {
@@ -45,6 +46,14 @@ def test_special_values_of_every_order(x64, kernels, way, dtype, order):
     np.testing.assert_array_equal(out[:2], 0)
     assert np.isnan(out[2])
     assert out[3] == out[4]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("order", [12, 40, 200])
+def test_high_orders_are_0_far_out(x64, kernels, dtype, order):
+    x = jnp.array([-jnp.inf, jnp.inf, 1e30, -100], dtype)
+    parameters = jnp.ones((), dtype), jnp.asarray(1.0, dtype), jnp.asarray(0.5, dtype)
+    np.testing.assert_array_equal(spike_derivative(x, *parameters, family="gaussian", order=order), 0)
 
 
 def test_the_documented_example(kernels):

@@ -10,6 +10,7 @@ from closed_form import gaussian_derivative
 from jax import lax
 from jax.test_util import check_grads
 from spikegrad import GaussianGrad, gaussian_grad
+from spikegrad.primitives.spike_derivative import spike_derivative
 
 SIGMA, ALPHA = 0.7, 1.3
 F = GaussianGrad(SIGMA, ALPHA)
@@ -195,6 +196,45 @@ def test_tangents_of_parameters_keep_their_primals_dtype(dtype):
     )
     assert by_sigma(jnp.float32(0.7)).dtype == jnp.float32
     assert by_sigma(jnp.asarray(0.7, dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_second_derivatives_of_halves_are_rounded_once(dtype):
+    """x_dot * t is 131072, which float16 does not have; the second derivative of f is -28307."""
+    f = lambda x: gaussian_grad(x, 0.5) * dtype(32768)
+    x, x_dot = dtype(1), dtype(4)
+    second = float(jax.jvp(jax.grad(f), (x,), (x_dot,))[1])
+    expected = 4 * 32768 * g(1, 1.0, 0.5, 0.5)
+    assert abs(second / expected - 1) < 0.51 * float(jnp.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("sigma", [0.01, 0.5])
+def test_hypergradients_of_halves_are_rounded_once(dtype, sigma):
+    """g''(0) = -199471 at sigma = 0.01 leaves float16; dg/dsigma = sigma g'' = -1995 does not."""
+    gradient = lambda s, a: jax.grad(lambda y: gaussian_grad(y, s, a))(dtype(0))
+    for name, tangents, expected in (
+        ("sigma", (1.0, 0.0), sigma * g(2, 0.0, sigma, 0.5)),
+        ("alpha", (0.0, 1.0), g(0, 0.0, sigma, 1.0)),
+    ):
+        primals = jnp.float32(sigma), jnp.float32(0.5)
+        by_parameter = float(jax.jvp(gradient, primals, tuple(map(jnp.float32, tangents)))[1])
+        assert abs(by_parameter / expected - 1) < 0.51 * float(jnp.finfo(dtype).eps), name
+    smooth = lambda s: GaussianGrad(s).surrogate_fun(dtype(sigma))
+    expected = sigma * g(1, float(dtype(sigma)), sigma, 0.5)
+    assert abs(float(jax.jvp(smooth, (jnp.float32(sigma),), (jnp.float32(1),))[1]) / expected - 1) < 0.51 * float(
+        jnp.finfo(dtype).eps
+    )
+
+
+def test_an_order_beyond_the_highest_is_refused():
+    derivative = functools.partial(
+        spike_derivative, jnp.float64(0.3), jnp.float64(1), jnp.float64(0.5), jnp.float64(0.5), family="gaussian"
+    )
+    assert np.isfinite(derivative(order=100))
+    for order in (257, -1):
+        with pytest.raises(ValueError, match=f"must be from 0 to 256, and is {order}"):
+            derivative(order=order)
 
 
 def test_jax_s_own_consistency_check():

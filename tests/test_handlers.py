@@ -70,7 +70,7 @@ def test_wrong_dtypes_of_x(dtype):
         ({"sigma": np.float16(1)}, r"sigma must be a scalar, .* and is F16\[\]"),
         ({"alpha": np.ones((1, 1), np.float32)}, r"alpha must be a scalar, .* and is F32\[1,1\]"),
         ({"alpha": np.int32(1)}, r"alpha must be a scalar, .* and is S32\[\]"),
-        ({"order": np.int64(-1)}, "order must not be negative, and is -1"),
+        ({"order": np.int64(-1)}, "order must be from 0 to 256, and is -1"),
         ({"order": np.int32(0)}, "expected S64 but got S32"),
         ({"order": np.float64(0)}, "expected S64 but got F64"),
         ({"surplus": np.int64(0)}, "attributes"),

@@ -113,7 +113,9 @@ ffi::Error gaussian_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuff
   if (t.element_type() != x.element_type() || !(scalar_t || same_shape(t, x))) {
     return invalid("t must have the dtype of x, and its shape or none; x is ", describe(x), ", t is ", describe(t));
   }
-  if (order < 0) return invalid("order must not be negative, and is ", order);
+  if (order < 0 || order > kHighestOrder) {
+    return invalid("order must be from 0 to ", kHighestOrder, ", and is ", order);
+  }
 
   return with_kernels(x, [&](const auto& kernels, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;

@@ -37,6 +37,9 @@ SPIKEGRAD_SCALAR Split split(double x) {
   return {scaled * power_of_two<double>(-exponent), scaled == x ? exponent : exponent - 64};
 }
 
+// Where m^(2 n), below, leaves the range of a double there is an end; nobody differentiates this often.
+constexpr int64_t kHighestOrder = 256;
+
 // What is to be known of sigma, alpha and the order, with sigma = m 2^k and x = z 2^k.
 struct Gaussian {
   Pair<double> variance;     // m^2
@@ -187,8 +190,11 @@ SPIKEGRAD_SCALAR double gaussian_derivative(double x, double t, const Gaussian& 
   double previous = 0, hermite = 1;
   for (int64_t j = 0; j < order; j++) {
     const double next = multiply_add(near, hermite, -static_cast<double>(j) * g.variance.high * previous);
-    previous = hermite;
-    hermite = next;
+    // From order 70 on, what t and He_n are together could leave the range.
+    const bool large = order > 3 && (next > 0x1p448 || next < -0x1p448);
+    previous = large ? hermite * 0x1p-448 : hermite;
+    hermite = large ? next * 0x1p-448 : next;
+    exponent += large ? 448 : 0;
   }
   // Near 0 an odd order is as small as x is, and could take a value that was scaled down out of range.
   const bool small = hermite < 0x1p-448 && hermite > -0x1p-448;

@@ -31,12 +31,12 @@ def gaussian_derivative(x: Array, t: Array, sigma: Array, alpha: Array, *, order
     NaN where sigma is not positive and finite or alpha not finite: under a trace nobody can raise.
     """
     wide = wide_dtype(x.dtype)
-    # exp(-z^2 / 2) is 0 from |z| = 39 on, in float64 too; so are its products with He_n, but only while z is finite.
+    # exp(-z^2 / 2) is 0 from |z| = 39 on, in float64 too, and then 0 at every order, but only while z is finite.
     z = jnp.clip(x.astype(wide) / sigma, -40, 40)
-    previous, hermite = jnp.ones_like(z), z
-    for n in range(1, order):
-        previous, hermite = hermite, z * hermite - n * previous
-    polynomial = hermite if order else previous
     valid = (sigma > 0) & jnp.isfinite(sigma) & jnp.isfinite(alpha)
-    amplitude = jnp.where(valid, alpha * (-1) ** order / (sigma ** (order + 1) * math.sqrt(2 * math.pi)), jnp.nan)
-    return (t.astype(wide) * (amplitude * polynomial * jnp.exp(-z * z / 2))).astype(x.dtype)
+    amplitude = jnp.where(valid, alpha / (sigma * math.sqrt(2 * math.pi)), jnp.nan)
+    previous, g = jnp.zeros_like(z), amplitude * jnp.exp(-z * z / 2)
+    # g^(n+1) = -(x g^(n) + n g^(n-1)) / sigma^2. He_n and sigma^-n by themselves would leave the range first.
+    for n in range(order):
+        previous, g = g, -(z * g + n * previous / sigma) / sigma
+    return (t.astype(wide) * g).astype(x.dtype)

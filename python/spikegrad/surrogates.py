@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import numbers
 from typing import Any
 
 import jax
@@ -24,32 +23,37 @@ def _as_input(x: ArrayLike, *, differentiable: bool = False) -> Array:
     x = x if isinstance(x, Array) else jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"x must be real, since x >= 0 has no meaning otherwise, and has dtype {x.dtype}")
+    if x.dtype == jnp.float8_e8m0fnu:
+        raise TypeError(f"x has dtype {x.dtype}, which has no 0 and no sign; convert it first")
     if differentiable and not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"x must be floating-point to have a derivative, and has dtype {x.dtype}; convert it first")
     return x
 
 
-def _check_value(name: str, value: Any, *, positive: bool) -> None:
-    """Raises where a concrete parameter is out of its range; tracers pass."""
+def _check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float64) -> None:
+    """Raises where a concrete parameter is out of its range, as given or held in dtype; tracers pass."""
     if isinstance(value, jax.core.Tracer):
         return
     values = np.asarray(value)
     if values.dtype.kind not in "fiu" and not jnp.issubdtype(values.dtype, jnp.floating):
         raise TypeError(f"{name} must be a real number or an array of them, and is {value!r}")
-    wide = values.astype(np.float64)
-    if not np.all(np.isfinite(wide)):
-        raise ValueError(f"{name} must be finite, and is {value!r}")
-    if positive and not np.all(wide > 0):
-        raise ValueError(f"{name} must be greater than 0, and is {value!r}")
+    for held_in, where in ((np.float64, ""), (dtype, f" in {dtype}, in which it is held for this x")):
+        with np.errstate(over="ignore", under="ignore"):
+            held = values.astype(held_in)
+        if not np.all(np.isfinite(held)):
+            raise ValueError(f"{name} must be finite{where}, and is {value!r}")
+        if positive and not np.all(held > 0):
+            raise ValueError(f"{name} must be greater than 0{where}, and is {value!r}")
 
 
 def _as_parameter(name: str, value: ArrayLike, x: Array, *, positive: bool = False) -> Array:
     """A parameter as the primitives take it: in x's wide dtype, of rank 0 or of x's rank."""
-    _check_value(name, value, positive=positive)
+    wide = wide_dtype(x.dtype)
+    _check_value(name, value, positive=positive, dtype=wide)
     shape = np.shape(value)
     if len(shape) > x.ndim or any(p not in (1, s) for p, s in zip(shape[::-1], x.shape[::-1], strict=False)):
         raise ValueError(f"{name} of shape {shape} does not broadcast to x of shape {x.shape}")
-    parameter = jnp.asarray(value, dtype=wide_dtype(x.dtype))
+    parameter = jnp.asarray(value, dtype=wide)
     return jnp.expand_dims(parameter, range(x.ndim - len(shape))) if shape else parameter
 
 
@@ -109,12 +113,12 @@ def _gaussian_integral_jvp(primals: Any, tangents: Any) -> tuple[Array, Any]:
     x_dot, sigma_dot, alpha_dot = tangents
     out = _gaussian_integral(x, sigma, alpha)
     tangent = jnp.zeros_like(out)
-    derivative = functools.partial(spike_derivative, x, family="gaussian")
-    one = jnp.ones((), x.dtype)
     if not isinstance(x_dot, SymbolicZero):
-        tangent += derivative(x_dot, sigma, alpha, order=0)
+        tangent += spike_derivative(x, x_dot, sigma, alpha, family="gaussian", order=0)
     if not isinstance(sigma_dot, SymbolicZero):
-        tangent += (derivative(one, sigma, alpha, order=1).astype(sigma.dtype) * (sigma * sigma_dot)).astype(x.dtype)
+        wide_one, wide_x = jnp.ones((), sigma.dtype), jnp.asarray(x, sigma.dtype)
+        first = spike_derivative(wide_x, wide_one, sigma, alpha, family="gaussian", order=1)
+        tangent += (first * (sigma * sigma_dot)).astype(x.dtype)
     if not isinstance(alpha_dot, SymbolicZero):
         unit = _gaussian_integral(x, sigma, jnp.ones_like(alpha)).astype(alpha.dtype)
         tangent += (unit * alpha_dot).astype(x.dtype)
@@ -151,8 +155,8 @@ class GaussianGrad:
     def __init__(self, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5):
         _check_value("sigma", sigma, positive=True)
         _check_value("alpha", alpha, positive=False)
-        object.__setattr__(self, "sigma", _as_plain_number(sigma))
-        object.__setattr__(self, "alpha", _as_plain_number(alpha))
+        object.__setattr__(self, "sigma", _as_field(sigma))
+        object.__setattr__(self, "alpha", _as_field(alpha))
 
     def __call__(self, x: ArrayLike) -> Array:
         """The spike of x, in x's shape and dtype."""
@@ -204,12 +208,21 @@ class GaussianGrad:
         return type(self), (self.sigma, self.alpha)
 
 
-def _as_plain_number(value: Any) -> Any:
-    """Numbers of Python and NumPy as float; arrays and tracers as they are."""
-    if isinstance(value, numbers.Real) or (isinstance(value, np.ndarray | np.generic) and value.ndim == 0):
+def _as_field(value: Any) -> Any:
+    """A parameter as an object keeps it: a concrete scalar as a float, a NumPy array as a read-only copy."""
+    if isinstance(value, jax.core.Tracer):
+        return value
+    if np.ndim(value) == 0:
         return float(value)
-    return value
+    if isinstance(value, Array):
+        return value
+    array = np.array(value)
+    array.setflags(write=False)
+    return array
 
 
 def _same(a: Any, b: Any) -> bool:
-    return a == b if isinstance(a, float) and isinstance(b, float) else a is b
+    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+        return a is b
+    a, b = np.asarray(a), np.asarray(b)
+    return a.dtype == b.dtype and np.array_equal(a, b)

@@ -16,7 +16,7 @@ from spikegrad import reference, targets
 
 
 class BindDerivative(Protocol):
-    """`t g^(order)(x)` of the family at hand, for any parameters and order."""
+    """`t g^(order)(x)` of the family at hand, for any parameters and order, in x's wide dtype."""
 
     def __call__(self, *parameters: Array, order: int) -> Array: ...
 
@@ -30,7 +30,7 @@ class Family:
         target: the FFI target of the kernel, which takes (x, t, *parameters) and the attribute `order`.
         reference: `reference(x, t, *parameters, order=n)`, the same in `jax.numpy`.
         parameter_jvps: for each parameter, the tangent of `t g^(n)(x)` along that parameter's tangent, in closed form:
-            a function of (derivative, parameters, n, parameter_tangent).
+            a function of (derivative, parameters, n, parameter_tangent), all of them in x's wide dtype.
     """
 
     parameters: tuple[str, ...]
@@ -39,19 +39,14 @@ class Family:
     parameter_jvps: tuple[Callable[[BindDerivative, Any, int, Array], Array], ...]
 
 
-def _multiply_wide(value: Array, factor: Array) -> Array:
-    """value * factor, computed in the wider dtype of factor and rounded once to the dtype of value."""
-    return (value.astype(factor.dtype) * factor).astype(value.dtype)
-
-
 def _gaussian_by_sigma(derivative: BindDerivative, parameters: Any, order: int, tangent: Array) -> Array:
     sigma, alpha = parameters  # the Gaussian solves the heat equation: dg/dsigma = sigma g''
-    return _multiply_wide(derivative(sigma, alpha, order=order + 2), sigma * tangent)
+    return derivative(sigma, alpha, order=order + 2) * (sigma * tangent)
 
 
 def _gaussian_by_alpha(derivative: BindDerivative, parameters: Any, order: int, tangent: Array) -> Array:
     sigma, alpha = parameters  # not g / alpha: alpha may be 0
-    return _multiply_wide(derivative(sigma, jnp.ones_like(alpha), order=order), jnp.asarray(tangent))
+    return derivative(sigma, jnp.ones_like(alpha), order=order) * tangent
 
 
 FAMILIES = {

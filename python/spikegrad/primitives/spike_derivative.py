@@ -26,6 +26,10 @@ from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
 from spikegrad.primitives.families import FAMILIES
 from spikegrad.primitives.operand_checks import check_parameters
+from spikegrad.reference import wide_dtype
+
+HIGHEST_ORDER = 256
+"""As in csrc/math/gaussian.h, which tells why there is one."""
 
 spike_derivative_p = Primitive("spike_derivative")
 evaluate_by_jit(spike_derivative_p)
@@ -42,6 +46,8 @@ def _abstract_eval(
     x: ShapedArray, t: ShapedArray, *parameters: ShapedArray, family: str, order: int, kernels: bool
 ) -> ShapedArray:
     check_parameters(x, parameters, family)
+    if not 0 <= order <= HIGHEST_ORDER:
+        raise ValueError(f"the order of a surrogate's derivative must be from 0 to {HIGHEST_ORDER}, and is {order}")
     if t.ndim == 0:
         if t.dtype != x.dtype:
             raise TypeError(f"t must have the dtype of x, {x.dtype}, and has {t.dtype}")
@@ -54,16 +60,24 @@ def _abstract_eval(
 def _jvp(primals: Any, tangents: Any, *, family: str, order: int, kernels: bool) -> tuple[Array, Any]:
     x, t, *parameters = primals
     x_dot, t_dot, *parameter_dots = tangents
-    derivative = functools.partial(bind, spike_derivative_p, x, family=family, kernels=kernels)
-    out = derivative(t, *parameters, order=order)
+    derivative = functools.partial(bind, spike_derivative_p, family=family, kernels=kernels)
+    out = derivative(x, t, *parameters, order=order)
     terms = []
-    if not isinstance(x_dot, ad.Zero):
-        terms.append(derivative(x_dot * t, *parameters, order=order + 1))
     if not isinstance(t_dot, ad.Zero):
-        terms.append(derivative(t_dot, *parameters, order=order))
-    for parameter_jvp, dot in zip(FAMILIES[family].parameter_jvps, parameter_dots, strict=True):
-        if not isinstance(dot, ad.Zero):
-            terms.append(parameter_jvp(functools.partial(derivative, t), parameters, order, dot))
+        terms.append(derivative(x, t_dot, *parameters, order=order))
+    if not all(isinstance(dot, ad.Zero) for dot in (x_dot, *parameter_dots)):
+        # Products of more than t and one g are formed in the wide dtype and rounded once: in float16, x_dot * t and
+        # sigma * g'' leave the range where their products with the rest do not.
+        wide = wide_dtype(out.dtype)
+        wide_x, wide_t = lax.convert_element_type(x, wide), lax.convert_element_type(t, wide)
+        wide_terms = []
+        if not isinstance(x_dot, ad.Zero):
+            wide_t_dot = lax.convert_element_type(x_dot, wide) * wide_t
+            wide_terms.append(derivative(wide_x, wide_t_dot, *parameters, order=order + 1))
+        for parameter_jvp, dot in zip(FAMILIES[family].parameter_jvps, parameter_dots, strict=True):
+            if not isinstance(dot, ad.Zero):
+                wide_terms.append(parameter_jvp(functools.partial(derivative, wide_x, wide_t), parameters, order, dot))
+        terms.append(lax.convert_element_type(functools.reduce(lax.add, wide_terms), out.dtype))
     if not terms:
         return out, ad.Zero(jax.typeof(out).to_tangent_aval())
     return out, functools.reduce(lax.add, terms)
@@ -104,9 +118,11 @@ def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, order: int,
     if g_is_mapped and t_dim is None and t_rank == 0:
         return derivative(x_batched, t, *parameters), dim
     # Only one of g and t has the mapped dimension: g at t = 1, on x as it is, times t by a multiplication that XLA
-    # fuses with the broadcast.
-    g = derivative(x_batched, jnp.ones((), t.dtype), *parameters)
-    return lax.mul(batch.array(g, dim if g_is_mapped else None), batch.array(t, t_dim)), dim
+    # fuses with the broadcast; in the wide dtype, so that a half is rounded once here too.
+    wide = wide_dtype(x.dtype)
+    g = derivative(lax.convert_element_type(x_batched, wide), jnp.ones((), wide), *parameters)
+    product = batch.array(g, dim if g_is_mapped else None) * batch.array(lax.convert_element_type(t, wide), t_dim)
+    return lax.convert_element_type(product, x.dtype), dim
 
 
 define_batching(spike_derivative_p, _batch)
