@@ -1,7 +1,9 @@
 """How far the derivatives of the spikes are from the true ones, in units in the last place.
 
 The unit is the distance between neighbours of the dtype at the exact value, below the smallest normal number the
-distance of subnormals. Order 0 is g(x), what a gradient multiplies with; order 1 is g'(x), the second derivative.
+distance of subnormals. The multi-Gaussian changes its sign, and near that nothing is relative to it: there the exact
+value stands for the sum of its terms' magnitudes. Order 0 is g(x), what a gradient multiplies with; order 1 is g'(x),
+the second derivative.
 
 Normal results stand apart, since XLA flushes smaller ones to 0.
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +26,21 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitors import ALPHA, SIGMA, Spike, spikes, vjp
+from benchmarks.competitors import (
+    ALPHA,
+    GAUSSIAN,
+    MULTI_GAUSSIAN,
+    SCALE,
+    SIGMA,
+    SIGMOID,
+    STEEPNESS,
+    SURROGATES,
+    H,
+    S,
+    Spike,
+    spikes,
+    vjp,
+)
 from benchmarks.tables import table
 
 ORDERS = (0, 1)
@@ -43,6 +60,7 @@ class Errors:
         points: how many values of x were looked at.
     """
 
+    surrogate: str
     dtype: str
     order: int
     name: str
@@ -53,52 +71,91 @@ class Errors:
     points: int
 
 
-def _inputs(dtype: str, quick: bool) -> Values:
+WIDTHS = {GAUSSIAN: SIGMA, MULTI_GAUSSIAN: S * SIGMA, SIGMOID: 1 / STEEPNESS}
+
+
+def _inputs(surrogate: str, dtype: str, quick: bool) -> Values:
     """Both signs, up to where g is less than the smallest subnormal number; every value there is of half precision."""
     if dtype in ("float16", "bfloat16"):
         every = np.arange(1 << 16, dtype=np.uint16).view(jnp.dtype(dtype))
         return every[np.isfinite(every.astype(np.float32))]
-    end, count = (14.5 * SIGMA, 1_000_000) if dtype == "float32" else (39 * SIGMA, 4_000)
+    widths, count = (14.5, 1_000_000) if dtype == "float32" else (39, 4_000)
+    if surrogate == SIGMOID:
+        widths = 105 if dtype == "float32" else 746
+    end = widths * WIDTHS[surrogate]
     count //= 10 if quick else 1
     smallest = float(np.finfo(dtype).smallest_subnormal)
     magnitudes = np.geomspace(smallest, end, count // 2)
     return np.concatenate([np.linspace(-end, end, count), -magnitudes, magnitudes]).astype(dtype)
 
 
-def _exact_wide(x: Values, order: int) -> Values:
-    """g or g' in long double."""
+# The functions that a closed form is made of, for long double or for mpmath.
+Exact = tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any], Any]
+
+
+def _terms(surrogate: str, x: Any, order: int, functions: Exact) -> list[Any]:
+    """What g or g' is the sum of."""
+    exp, expm1, number, root_two_pi = functions
+    if surrogate == SIGMOID:
+        y = number(STEEPNESS) * abs(x)
+        p = exp(-y)
+        g = number(STEEPNESS) * p / (1 + p) ** 2
+        if order:
+            # tanh(|y| / 2) with the sign of x
+            slope = expm1(-y) / (1 + p)
+            return [number(STEEPNESS) * g * slope * (1 - 2 * (x < 0))]
+        return [g]
+    gaussians = [(ALPHA, 0.0, SIGMA)]
+    if surrogate == MULTI_GAUSSIAN:
+        sides = [(-SCALE * H, mean, S * SIGMA) for mean in (SIGMA, -SIGMA)]
+        gaussians = [(SCALE * (1 + H), 0.0, SIGMA), *sides]
+    terms = []
+    for weight, mean, sigma in gaussians:
+        w, m, s = (number(v) for v in (weight, mean, sigma))
+        z = (x - m) / s
+        g = w / (s * root_two_pi) * exp(-z * z / 2)
+        terms.append(-z / s * g if order else g)
+    return terms
+
+
+def _exact_wide(surrogate: str, x: Values, order: int) -> tuple[Values, Values]:
+    """g or g' in long double, and what its error is relative to."""
     if np.finfo(np.longdouble).nmant < 63:
         raise RuntimeError("NumPy's long double is no wider than float64 here, too narrow for a reference")
-    wide, sigma = x.astype(np.float64).astype(np.longdouble), np.longdouble(SIGMA)
     root = np.longdouble("2.506628274631000502415765284811045253")  # sqrt(2 pi)
-    g = np.longdouble(ALPHA) / (sigma * root) * np.exp(-((wide / sigma) ** 2) / 2)
-    return -wide / sigma**2 * g if order else g
+    functions: Exact = (np.exp, np.expm1, lambda v: np.longdouble(np.float32(v)), root)
+    terms = _terms(surrogate, x.astype(np.float64).astype(np.longdouble), order, functions)
+    return sum(terms), sum(abs(term) for term in terms)
 
 
-def _exact_decimal(x: Values, order: int) -> list[mpmath.mpf]:
-    """g or g' to 40 digits."""
+def _exact_decimal(surrogate: str, x: Values, order: int) -> tuple[list[mpmath.mpf], list[mpmath.mpf]]:
+    """The same to 40 digits."""
     with mpmath.workdps(40):
-        sigma = mpmath.mpf(SIGMA)
-        amplitude = ALPHA / (sigma * mpmath.sqrt(2 * mpmath.pi))
-        points = [mpmath.mpf(float(value)) for value in x]
-        return [(-p / sigma**2 if order else 1) * amplitude * mpmath.exp(-((p / sigma) ** 2) / 2) for p in points]
+        functions: Exact = (mpmath.exp, mpmath.expm1, mpmath.mpf, mpmath.sqrt(2 * mpmath.pi))
+        terms = [_terms(surrogate, mpmath.mpf(float(value)), order, functions) for value in x]
+        return [sum(each) for each in terms], [sum(map(abs, each)) for each in terms]
 
 
-def _compare_decimal(got: Values, exact: list[mpmath.mpf], digits: int, lowest: int) -> tuple[Values, Values, Values]:
+Compared = tuple[Values, Values, Values]
+
+
+def _compare_decimal(got: Values, exact: tuple[list[mpmath.mpf], ...], digits: int, lowest: int) -> Compared:
     with mpmath.workdps(40):
-        errors = [abs(mpmath.mpf(float(g)) - e) for g, e in zip(got, exact, strict=True)]
-        exponents = [max(int(mpmath.frexp(e)[1]), lowest) for e in exact]
+        values, sizes = exact
+        errors = [abs(mpmath.mpf(float(g)) - e) for g, e in zip(got, values, strict=True)]
+        exponents = [max(int(mpmath.frexp(e)[1]), lowest) for e in sizes]
         ulp = [float(mpmath.ldexp(error, digits - k)) for error, k in zip(errors, exponents, strict=True)]
-        relative = [float(error / abs(e)) if e else 0.0 for error, e in zip(errors, exact, strict=True)]
-        normal = [bool(abs(e) >= mpmath.ldexp(1, lowest - 1)) for e in exact]
+        relative = [float(error / e) if e else 0.0 for error, e in zip(errors, sizes, strict=True)]
+        normal = [bool(abs(e) >= mpmath.ldexp(1, lowest - 1)) for e in values]
     return np.array(ulp), np.array(relative), np.array(normal)
 
 
-def _compare_wide(got: Values, exact: Values, digits: int, lowest: int) -> tuple[Values, Values, Values]:
-    error = abs(got.astype(np.float64).astype(np.longdouble) - exact)
-    exponents = np.maximum(np.frexp(exact)[1], lowest)
-    relative = np.divide(error, abs(exact), out=np.zeros_like(error), where=exact != 0)
-    normal = abs(exact) >= np.ldexp(np.longdouble(1), lowest - 1)
+def _compare_wide(got: Values, exact: tuple[Values, Values], digits: int, lowest: int) -> Compared:
+    values, sizes = exact
+    error = abs(got.astype(np.float64).astype(np.longdouble) - values)
+    exponents = np.maximum(np.frexp(sizes)[1], lowest)
+    relative = np.divide(error, sizes, out=np.zeros_like(error), where=sizes != 0)
+    normal = abs(values) >= np.ldexp(np.longdouble(1), lowest - 1)
     return np.ldexp(error, digits - exponents), relative, normal
 
 
@@ -112,16 +169,16 @@ def _derivatives(spike: Spike) -> list[Callable[[Array], Array]]:
     return [g, differentiated(g)]
 
 
-def _measure_dtype(dtype: str, quick: bool) -> list[Errors]:
-    x = _inputs(dtype, quick)
+def _measure_dtype(surrogate: str, dtype: str, quick: bool) -> list[Errors]:
+    x = _inputs(surrogate, dtype, quick)
     info = jnp.finfo(dtype)
     # As frexp counts them: a value is m 2^k with 0.5 <= m < 1, and a unit in its last place 2^(k - digits).
     digits, lowest = info.nmant + 1, int(info.minexp) + 1
     found = []
     for order in ORDERS:
-        decimal = _exact_decimal(x, order) if dtype == "float64" else None
-        wide = _exact_wide(x, order) if dtype != "float64" else None
-        for name, spike in spikes().items():
+        decimal = _exact_decimal(surrogate, x, order) if dtype == "float64" else None
+        wide = _exact_wide(surrogate, x, order) if dtype != "float64" else None
+        for name, spike in spikes(surrogate).items():
             got = np.asarray(jax.jit(_derivatives(spike)[order])(jnp.asarray(x)))
             if got.dtype != x.dtype:
                 raise AssertionError(f"{name} returned {got.dtype} for {x.dtype}")
@@ -134,6 +191,7 @@ def _measure_dtype(dtype: str, quick: bool) -> list[Errors]:
             worst = int(np.argmax(np.where(normal, ulp, -1)))
             found.append(
                 Errors(
+                    surrogate=surrogate,
                     dtype=dtype,
                     order=order,
                     name=name,
@@ -149,9 +207,10 @@ def _measure_dtype(dtype: str, quick: bool) -> list[Errors]:
 
 def measure(quick: bool) -> list[Errors]:
     found: list[Errors] = []
-    for dtype in tqdm(("float32", "float16", "bfloat16", "float64"), desc="accuracy"):
+    dtypes = ("float32", "float16", "bfloat16", "float64")
+    for surrogate, dtype in tqdm([(s, d) for s in SURROGATES for d in dtypes], desc="accuracy"):
         with jax.enable_x64(dtype == "float64"):
-            found += _measure_dtype(dtype, quick)
+            found += _measure_dtype(surrogate, dtype, quick)
     return found
 
 
@@ -165,6 +224,7 @@ def as_table(found: list[Errors]) -> str:
         return f"{100 * value:.0f} %" if value > 0.01 else f"{100 * value:.2g} %"
 
     header = [
+        "surrogate",
         "dtype",
         "derivative",
         "spike",
@@ -176,6 +236,7 @@ def as_table(found: list[Errors]) -> str:
     ]
     rows = [
         [
+            e.surrogate,
             e.dtype,
             "g" if e.order == 0 else "g'",
             e.name,
@@ -187,7 +248,7 @@ def as_table(found: list[Errors]) -> str:
         ]
         for e in found
     ]
-    return table(header, rows, left=3)
+    return table(header, rows, left=4)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.results import Results
-from benchmarks.spike_rows import DIRECTIONS, SpikeRow
+from benchmarks.spike_rows import SpikeRow
 
 # Okabe and Ito's colours, which everybody can tell apart; and a marker each, for print without colour.
 STYLES = {
@@ -61,7 +61,7 @@ def _scale(axes: Axes, sizes: Sequence[int], ratios: Sequence[float]) -> None:
 
 
 def save(results: Results, file: Path) -> None:
-    """One column a direction; one row a setting."""
+    """One column a surrogate and direction; one row a setting."""
     settings = [
         ("as it is", results.spike),
         ("huge pages for everybody", results.huge_pages),
@@ -69,14 +69,14 @@ def save(results: Results, file: Path) -> None:
     ]
     settings = [(title, rows) for title, rows in settings if rows]
     every = [row for _, rows in settings for row in rows]
-    figure, grid = plt.subplots(
-        len(settings), len(DIRECTIONS), figsize=(11, 1 + 3.2 * len(settings)), sharex=True, sharey=True, squeeze=False
-    )
+    columns = list(dict.fromkeys((row.surrogate, row.direction) for row in every))
+    size = 4.6 * len(columns), 1 + 3.2 * len(settings)
+    figure, grid = plt.subplots(len(settings), len(columns), figsize=size, sharex=True, sharey=True, squeeze=False)
     for line, (title, rows) in zip(grid, settings, strict=True):
-        for axes, direction in zip(line, DIRECTIONS, strict=True):
+        for axes, column in zip(line, columns, strict=True):
             _scale(axes, [row.size for row in every], [row.ratio for row in every])
-            _draw(axes, [row for row in rows if row.direction == direction])
-            axes.set_title(f"{direction}, {title}", loc="left", fontsize=11, color=INK)
+            _draw(axes, [row for row in rows if (row.surrogate, row.direction) == column])
+            axes.set_title(f"{' '.join(column)}, {title}", loc="left", fontsize=10, color=INK)
         line[0].set_ylabel("faster than the formula by", color=INK)
     grid[0][0].text(
         0.99, 0.02, "slower", transform=grid[0][0].transAxes, ha="right", va="bottom", color="#A34700", fontsize=9

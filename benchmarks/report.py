@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from benchmarks import accuracy, model_rows, spike_rows
+from benchmarks import accuracy, model_rows
 from benchmarks.competitors import BRAINTOOLS, FORMULA, OURS
 from benchmarks.other_settings import HUGE_PAGES, NO_HAND_OVER, SMALL
 from benchmarks.results import Results, geometric_mean
@@ -59,39 +59,39 @@ def _targets(results: Results) -> str:
     return table(header, rows, left=5)
 
 
-def _chosen(rows: Sequence[SpikeRow], dtype: str, direction: str) -> list[SpikeRow]:
-    return [row for row in rows if (row.dtype, row.direction) == (dtype, direction)]
+Kind = tuple[str, str, str]  # surrogate, dtype, direction
+
+
+def _kind(row: SpikeRow) -> Kind:
+    return row.surrogate, row.dtype, row.direction
+
+
+def _chosen(rows: Sequence[SpikeRow], kind: Kind) -> list[SpikeRow]:
+    return [row for row in rows if _kind(row) == kind]
 
 
 def _means(results: Results) -> str:
-    """The geometric mean and the smallest ratio of each dtype and direction."""
+    """The geometric mean and the smallest ratio of each surrogate, dtype and direction."""
 
-    def cells(every: Sequence[SpikeRow], dtype: str, direction: str) -> list[str]:
-        rows = _chosen(every, dtype, direction)
+    def cells(every: Sequence[SpikeRow], kind: Kind) -> list[str]:
+        rows = _chosen(every, kind)
         if not rows:
             return [MISSING, MISSING]
         mean, smallest = geometric_mean([row.ratio for row in rows]), min(row.ratio for row in rows)
         return [_marked(value, round(value, 2) < 1) for value in (mean, smallest)]
 
-    header = ["dtype", "direction", "mean", "smallest", "huge pages: mean", "smallest"]
+    header = ["surrogate", "dtype", "direction", "mean", "smallest", "huge pages: mean", "smallest"]
     header += [f"no hand-over, up to {SMALL:.0e}: mean", "smallest"]
     rows = [
-        [
-            dtype,
-            direction,
-            *cells(results.spike, dtype, direction),
-            *cells(results.huge_pages, dtype, direction),
-            *cells(results.no_hand_over, dtype, direction),
-        ]
-        for dtype in dict.fromkeys(row.dtype for row in results.spike)
-        for direction in spike_rows.DIRECTIONS
+        [*kind, *cells(results.spike, kind), *cells(results.huge_pages, kind), *cells(results.no_hand_over, kind)]
+        for kind in dict.fromkeys(map(_kind, results.spike))
     ]
-    return table(header, rows, left=2)
+    return table(header, rows, left=3)
 
 
-def _spike(results: Results, dtype: str, direction: str) -> str:
+def _spike(results: Results, kind: Kind) -> str:
     here, on_huge_pages, in_place = (
-        {row.size: row for row in _chosen(rows, dtype, direction)}
+        {row.size: row for row in _chosen(rows, kind)}
         for rows in (results.spike, results.huge_pages, results.no_hand_over)
     )
     names = [OURS, FORMULA, BRAINTOOLS]
@@ -136,7 +136,7 @@ def _sections(results: Results) -> Iterator[str]:
         yield _targets(results)
     yield (
         f"Times are medians over rounds in which the competitors take turns. `{FORMULA}` is the formula written as a\n"
-        f"`jax.custom_vjp`, `{BRAINTOOLS}` its `surrogate.GaussianGrad`"
+        f"`jax.custom_vjp`, `{BRAINTOOLS}` its `surrogate`"
         + (" (not installed: its columns are empty).\n" if results.environment[BRAINTOOLS] is None else ".\n")
         + f"`{SLOWER.strip()}`: spikegrad is slower. `*`: other processes took 5 % of a core or more, and the ratio\n"
         "may lie; `others` is what they took, at most. `~`: the quartiles of the times are more than 1.5x apart."
@@ -152,12 +152,11 @@ def _sections(results: Results) -> Iterator[str]:
             "finished, and no hand-over is paid. What remains of the ratio here is arithmetic and the call itself."
         )
         yield "![the ratios over the sizes](bench.png)"
-        yield "Geometric means over the sizes:"
+        yield "Geometric means over the sizes; the forward is the same for every surrogate:"
         yield _means(results)
-        for dtype in dict.fromkeys(row.dtype for row in results.spike):
-            for direction in spike_rows.DIRECTIONS:
-                yield f"### {dtype}, {direction}"
-                yield _spike(results, dtype, direction)
+        for kind in dict.fromkeys(map(_kind, results.spike)):
+            yield f"### {', '.join(kind)}"
+            yield _spike(results, kind)
     if results.model:
         yield (
             "## In a recurrent model\n\n"

@@ -1,5 +1,7 @@
 """The spike and its VJP alone, jitted, from one element to a hundred million, in every dtype that has kernels.
 
+The forward is the same for every surrogate, and measured with the Gaussian.
+
 Run as a program it writes its rows to a file: so a process with other settings can measure the same.
 """
 
@@ -20,7 +22,7 @@ import psutil
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitors import FORMULA, OURS, spikes, vjp
+from benchmarks.competitors import FORMULA, GAUSSIAN, OURS, SURROGATES, spikes, vjp
 from benchmarks.page_sizes import huge_shares
 from benchmarks.quiet import QUIET, Patience, measure_quietly
 from benchmarks.turns import Timing, take_turns
@@ -31,26 +33,36 @@ DIRECTIONS = (FORWARD, VJP)
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured."""
+    """How much is measured; `other_dtypes` and `other_sizes` of the surrogates besides the Gaussian."""
 
     dtypes: Sequence[str] = ("float32", "float16", "bfloat16", "float64")
     sizes: Sequence[int] = tuple(10**k for k in range(9))
+    other_dtypes: Sequence[str] = ("float32", "bfloat16")
+    other_sizes: Sequence[int] = (10**2, *(10**k for k in range(4, 9)))
     seconds: float = 0.8  # for each row and direction
     patience: float = 60.0
 
 
-QUICK = Extent(dtypes=("float32", "bfloat16"), sizes=(10**2, 10**4, 10**6), seconds=0.2, patience=2.0)
+QUICK = Extent(
+    dtypes=("float32", "bfloat16"),
+    sizes=(10**2, 10**4, 10**6),
+    other_dtypes=("float32",),
+    other_sizes=(10**4, 10**6),
+    seconds=0.2,
+    patience=2.0,
+)
 
 
 @dataclass(frozen=True)
 class SpikeRow:
-    """One direction at one dtype and size.
+    """One direction of one surrogate at one dtype and size.
 
     Attributes:
         timings: by competitor.
         others: the share of a core that other processes took meanwhile.
     """
 
+    surrogate: str
     dtype: str
     size: int
     direction: str
@@ -88,11 +100,11 @@ def _check_agreement(results: Mapping[str, Array], exactly: bool) -> None:
         np.testing.assert_allclose(np.asarray(result, np.float64), expected, err_msg=name, **tolerance)
 
 
-def _measure_size(dtype: str, size: int, seconds: float, patience: Patience) -> list[SpikeRow]:
+def _measure_size(surrogate: str, dtype: str, size: int, seconds: float, patience: Patience) -> list[SpikeRow]:
     # Drawn by XLA, and not copied from NumPy: NumPy's large arrays lie on huge pages, what XLA computes does not.
     x, t = (jax.random.normal(key, (size,), dtype) for key in jax.random.split(jax.random.key(size)))
-    forwards = {name: jax.jit(spike) for name, spike in spikes().items()}
-    vjps = {name: jax.jit(vjp(spike)) for name, spike in spikes().items()}
+    forwards = {name: jax.jit(spike) for name, spike in spikes(surrogate).items()}
+    vjps = {name: jax.jit(vjp(spike)) for name, spike in spikes(surrogate).items()}
     if size <= 10**4:
         _check_agreement({name: f(x) for name, f in forwards.items()}, exactly=True)
         _check_agreement({name: f(x, t) for name, f in vjps.items()}, exactly=False)
@@ -102,9 +114,9 @@ def _measure_size(dtype: str, size: int, seconds: float, patience: Patience) -> 
         VJP: {name: _blocking(f, x, t) for name, f in vjps.items()},
     }
     rows = []
-    for direction in DIRECTIONS:
+    for direction in DIRECTIONS if surrogate == GAUSSIAN else (VJP,):
         watched = measure_quietly(functools.partial(take_turns, calls[direction], seconds), patience)
-        rows.append(SpikeRow(dtype, size, direction, watched.result, watched.others))
+        rows.append(SpikeRow(surrogate, dtype, size, direction, watched.result, watched.others))
     return rows
 
 
@@ -117,12 +129,14 @@ def measure(extent: Extent, title: str) -> list[SpikeRow]:
     """All rows; without those that do not fit into memory."""
     patience = Patience(extent.patience)
     rows: list[SpikeRow] = []
-    for dtype, size in tqdm([(d, s) for d in extent.dtypes for s in extent.sizes], desc=title):
+    first = [(GAUSSIAN, d, s) for d in extent.dtypes for s in extent.sizes]
+    others = [(o, d, s) for o in SURROGATES[1:] for d in extent.other_dtypes for s in extent.other_sizes]
+    for surrogate, dtype, size in tqdm(first + others, desc=title):
         if not _fits(dtype, size):
             tqdm.write(f"{title}: {size} elements of {dtype} do not fit into memory, and are left out")
             continue
         with jax.enable_x64(dtype == "float64"):
-            rows += _measure_size(dtype, size, extent.seconds, patience)
+            rows += _measure_size(surrogate, dtype, size, extent.seconds, patience)
         held = sum(array.nbytes for array in jax.live_arrays())
         if held > 10**6:
             raise AssertionError(f"{held} bytes of arrays are still held after {size} elements of {dtype}")
@@ -140,8 +154,12 @@ def main() -> None:
     if options.synchronous:
         jax.config.update("jax_cpu_enable_async_dispatch", False)
     extent = QUICK if options.quick else Extent()
-    sizes = [size for size in extent.sizes if options.largest is None or size <= options.largest]
-    rows = measure(dataclasses.replace(extent, sizes=sizes), options.title)
+    if options.largest is not None:
+        sizes, other_sizes = (
+            [size for size in sizes if size <= options.largest] for sizes in (extent.sizes, extent.other_sizes)
+        )
+        extent = dataclasses.replace(extent, sizes=sizes, other_sizes=other_sizes)
+    rows = measure(extent, options.title)
     found = {"huge_shares": huge_shares(), "rows": [dataclasses.asdict(row) for row in rows]}
     options.rows.write_text(json.dumps(found))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.competitors import OURS
+from benchmarks.competitors import GAUSSIAN, MULTI_GAUSSIAN, OURS
 from benchmarks.model_rows import DIRECTIONS, ModelRow
 from benchmarks.results import Results, geometric_mean
 from benchmarks.spike_rows import SpikeRow
@@ -14,6 +14,7 @@ GEOMETRIC_MEAN = 2.0
 SMALLEST = 0.95
 LARGE, LARGE_GEOMETRIC_MEAN = 10**7, 2.5
 HUGE_PAGES_GEOMETRIC_MEAN = 1.3
+MULTI_GAUSSIAN_FROM, MULTI_GAUSSIAN_SMALLEST = 10**5, 3.0
 MODEL_FROM, MODEL_TIME_RATIO = 4096, 1.05
 IMPORT_SECONDS = 0.050
 ULP = {"float32": 2.0, "float64": 2.0, "float16": 0.51, "bfloat16": 0.51}
@@ -49,7 +50,7 @@ def _joined(*notes: str) -> str:
 
 
 def _spike(rows: Sequence[SpikeRow], title: str, mean: float, large_mean: float | None) -> Iterator[Verdict]:
-    rows = [row for row in rows if row.dtype == "float32"]
+    rows = [row for row in rows if row.dtype == "float32" and row.surrogate == GAUSSIAN]
     if not rows:
         return
     value = geometric_mean([row.ratio for row in rows])
@@ -66,7 +67,7 @@ def _spike(rows: Sequence[SpikeRow], title: str, mean: float, large_mean: float 
 
 
 def _halves(rows: Sequence[SpikeRow]) -> Iterator[Verdict]:
-    by_key = {(row.dtype, row.direction, row.size): row for row in rows}
+    by_key = {(row.dtype, row.direction, row.size): row for row in rows if row.surrogate == GAUSSIAN}
     for dtype in ("float16", "bfloat16"):
         keys = [(d, s) for t, d, s in by_key if t == dtype and ("float32", d, s) in by_key]
         if keys:
@@ -76,6 +77,21 @@ def _halves(rows: Sequence[SpikeRow]) -> Iterator[Verdict]:
             target = f">= {single:.2f}, float32's"
             name = f"{dtype}: geometric mean of forward and VJP"
             yield Verdict(name, target, f"{value:.2f}", value >= single, _disturbed(half))
+
+
+def _multi_gaussian(rows: Sequence[SpikeRow]) -> Iterator[Verdict]:
+    rows = [row for row in rows if row.surrogate == MULTI_GAUSSIAN and row.dtype == "float32"]
+    rows = [row for row in rows if row.size >= MULTI_GAUSSIAN_FROM]
+    if rows:
+        worst = min(rows, key=lambda row: row.ratio)
+        mean = geometric_mean([row.ratio for row in rows])
+        yield Verdict(
+            f"{MULTI_GAUSSIAN}, float32, VJP, from {MULTI_GAUSSIAN_FROM:.0e} elements on: smallest",
+            f">= {MULTI_GAUSSIAN_SMALLEST}",
+            f"{worst.ratio:.2f}",
+            worst.ratio >= MULTI_GAUSSIAN_SMALLEST,
+            _joined(f"{worst.size:.0e} elements, geometric mean {mean:.2f}", _disturbed(rows)),
+        )
 
 
 def _model(rows: Sequence[ModelRow]) -> Iterator[Verdict]:
@@ -107,7 +123,7 @@ def _accuracy(results: Results) -> Iterator[Verdict]:
         ours = [errors for errors in results.accuracy if errors.dtype == dtype and errors.name == OURS]
         if ours:
             worst = max(ours, key=lambda errors: errors.ulp)
-            derivative = "g" if worst.order == 0 else "g'"
+            derivative = ("g of " if worst.order == 0 else "g' of ") + worst.surrogate
             name = f"{dtype}: largest error of g and g', subnormal results included"
             yield Verdict(name, f"<= {target} ULP", f"{worst.ulp:.3f} ULP", worst.ulp <= target, derivative)
 
@@ -117,6 +133,7 @@ def verdicts(results: Results) -> list[Verdict]:
         *_spike(results.spike, "float32", GEOMETRIC_MEAN, LARGE_GEOMETRIC_MEAN),
         *_halves(results.spike),
         *_spike(results.huge_pages, "float32, huge pages", HUGE_PAGES_GEOMETRIC_MEAN, None),
+        *_multi_gaussian(results.spike),
         *_model(results.model),
         *_accuracy(results),
     ]

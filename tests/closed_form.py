@@ -1,5 +1,7 @@
 """What the kernels are held against: the closed form in long double or mpmath, and errors in ulp."""
 
+import itertools
+
 import ml_dtypes
 import mpmath
 import numpy as np
@@ -16,6 +18,42 @@ def gaussian_derivative(x, sigma, alpha, order=0):
     x, sigma, alpha = np.longdouble(x), np.longdouble(sigma), np.longdouble(alpha)
     z = x / sigma
     return hermite(z, order) * (-1) ** order / sigma**order * (alpha / (sigma * SQRT_TWO_PI)) * np.exp(-z * z / 2)
+
+
+def multi_gaussian_parameters(h, s, sigma, scale):
+    """w, mu, sigma of its three Gaussians, as the kernels take them."""
+    return [scale * (1 + h), 0.0, sigma, -scale * h, sigma, s * sigma, -scale * h, -sigma, s * sigma]
+
+
+def gaussian_mixture_derivative(x, parameters, order=0):
+    """g^(order)(x) in long double, and the sum of its terms' magnitudes, to which the error of a sum is relative."""
+    terms = [
+        gaussian_derivative(np.longdouble(x) - np.longdouble(mu), sigma, w, order)
+        for w, mu, sigma in zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True)
+    ]
+    return sum(terms), sum(abs(term) for term in terms)
+
+
+def sigmoid_derivative(x, alpha, order=0):
+    """g^(order)(x) in long double, and the sum of the magnitudes of the terms of its polynomial in p = e^(-alpha |x|).
+
+    The polynomial has the Eulerian numbers as coefficients; for an odd order p = 1 is a root, which is taken out.
+    """
+    x, alpha = np.longdouble(x), np.longdouble(alpha)
+    eulerian = [1]
+    for n in range(2, order + 2):
+        eulerian = [
+            (k + 1) * (eulerian[k] if k < n - 1 else 0) + (n - k) * (eulerian[k - 1] if k else 0) for k in range(n)
+        ]
+    coefficients = [(-1) ** k * c for k, c in enumerate(eulerian)]
+    y = alpha * np.abs(x)
+    p = np.exp(-y)
+    factor = alpha ** (order + 1) * p / (1 + p) ** (order + 2)
+    if order % 2:
+        coefficients = list(itertools.accumulate(coefficients))[:-1]
+        factor = factor * np.sign(x) * np.expm1(-y)
+    powers = [np.longdouble(c) * p**k for k, c in enumerate(coefficients)]
+    return factor * sum(powers), np.abs(factor) * sum(abs(power) for power in powers)
 
 
 def hermite(z, order):
@@ -47,13 +85,13 @@ def ulp(exact, dtype):
     return np.ldexp(np.longdouble(1), exponent - 1 - info.nmant)
 
 
-def error_in_ulp(computed, exact, dtype):
-    """|computed - exact| in units in the last place; 0 where both overflow `dtype` alike."""
+def error_in_ulp(computed, exact, dtype, of=None):
+    """|computed - exact| in units in the last place of `of`, or of exact; 0 where both overflow `dtype` alike."""
     computed = np.asarray(computed).astype(np.longdouble)
     largest = np.longdouble(ml_dtypes.finfo(dtype).max)
     overflows = np.abs(exact) > largest + ulp(largest, dtype) / 2
     with np.errstate(invalid="ignore"):
-        error = np.abs(computed - exact) / ulp(exact, dtype)
+        error = np.abs(computed - exact) / ulp(exact if of is None else of, dtype)
     return np.where(overflows & (computed == np.copysign(np.inf, exact)), 0, error)
 
 

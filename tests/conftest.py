@@ -5,6 +5,7 @@ import os
 # Before jax is imported anywhere.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
+import families
 import jax
 import pytest
 
@@ -26,3 +27,9 @@ def kernels(request):
     flag = request.param == "kernel"
     with spikegrad.kernels(flag):
         yield flag
+
+
+@pytest.fixture(params=families.CASES, ids=str)
+def case(request):
+    """A test that takes this runs once for each surrogate."""
+    return request.param

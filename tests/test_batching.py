@@ -1,5 +1,6 @@
 """`vmap` over every combination of in_axes, against the calls one by one."""
 
+import functools
 import itertools
 
 import jax
@@ -11,7 +12,6 @@ from spikegrad import gaussian_grad
 
 B = 3
 RNG = np.random.default_rng(0)
-AXES = {"x": (None, 0, 1, 2), "t": (None, 0, 1, 2), "sigma": (None, 0), "alpha": (None, 0)}
 
 
 def draw(shape, axis, positive=False):
@@ -24,49 +24,74 @@ def take(value, axis, i):
     return value if axis is None else np.take(value, i, axis)
 
 
-def spike(x, t, sigma, alpha):
-    return gaussian_grad(x, sigma, alpha)
+def spike(function, x, t, parameters):
+    return function(x, **parameters)
 
 
-def pullback(x, t, sigma, alpha):
-    return jax.vjp(lambda x: gaussian_grad(x, sigma, alpha), x)[1](t)[0]
+def pullback(function, x, t, parameters):
+    return jax.vjp(lambda x: function(x, **parameters), x)[1](t)[0]
 
 
-def tangent(x, t, sigma, alpha):
-    return jax.jvp(lambda x: gaussian_grad(x, sigma, alpha), (x,), (t,))[1]
+def tangent(function, x, t, parameters):
+    return jax.jvp(lambda x: function(x, **parameters), (x,), (t,))[1]
 
 
-def second(x, t, sigma, alpha):
-    return jax.grad(lambda x: (tangent(x, t, sigma, alpha) * jnp.cos(x)).sum())(x)
+def second(function, x, t, parameters):
+    return jax.grad(lambda x: (tangent(function, x, t, parameters) * jnp.cos(x)).sum())(x)
 
 
-def hyper(x, t, sigma, alpha):
-    return jax.grad(lambda s: (pullback(x, t, s, alpha) ** 2).sum())(sigma)
+def hyper(function, x, t, parameters):
+    return jax.grad(lambda p: (pullback(function, x, t, p) ** 2).sum())(parameters)
+
+
+def combinations(case, rank):
+    """(axis of x, axis of t, axes of the parameters): all there are for the Gaussian.
+
+    What the batching rules tell apart is x, t and whether any parameter is mapped, so that for the others every axis of
+    x and t with no parameter or with all, and each parameter alone, leave nothing out.
+    """
+    axes_of_arrays = list(itertools.product((None, *range(rank + 1)), repeat=2))
+    names = list(case.parameters)
+    if case.name == "gaussian":
+        of_parameters = [dict(zip(names, axes)) for axes in itertools.product((None, 0), repeat=len(names))]
+        yield from ((x, t, parameters) for x, t in axes_of_arrays for parameters in of_parameters)
+        return
+    yield from ((x, t, dict.fromkeys(names)) for x, t in axes_of_arrays)
+    yield from ((x, t, dict.fromkeys(names, 0)) for x, t in ((None, None), (0, None), (None, 0), (rank, 0)))
+    yield from ((rank, 0, {other: 0 if other == name else None for other in names}) for name in names)
 
 
 @pytest.mark.parametrize("f", [spike, pullback, tangent, second, hyper])
-@pytest.mark.parametrize("shape", [(), (4,), (2, 5)])
-def test_every_combination_of_in_axes(kernels, f, shape):
-    for x, t, sigma, alpha in itertools.product(*AXES.values()):
-        if (x, t, sigma, alpha) == (None,) * 4 or any(a is not None and a > len(shape) for a in (x, t)):
+@pytest.mark.parametrize("shape", [(), (2, 5)])
+def test_every_combination_of_in_axes(kernels, case, f, shape):
+    f = jax.jit(functools.partial(f, case.function))
+    for x_axis, t_axis, axes in combinations(case, len(shape)):
+        if (x_axis, t_axis, *axes.values()) == (None,) * (2 + len(axes)):
             continue
-        axes = (x, t, sigma, alpha)
-        operands = draw(shape, x), draw(shape, t), draw((), sigma, True), draw((), alpha)
-        out = jax.vmap(f, in_axes=axes)(*operands)
+        parameters = {name: draw((), axis, positive=True) for name, axis in axes.items()}
+        x, t = draw(shape, x_axis), draw(shape, t_axis)
+        out = jax.vmap(f, in_axes=(x_axis, t_axis, axes))(x, t, parameters)
         for i in range(B):
-            expected = f(*(take(o, a, i) for o, a in zip(operands, axes, strict=True)))
-            np.testing.assert_allclose(out[i], expected, rtol=3e-4, atol=1e-5, err_msg=str(axes))
+            each = {name: take(value, axes[name], i) for name, value in parameters.items()}
+            expected = f(take(x, x_axis, i), take(t, t_axis, i), each)
+            for actual, wanted in zip(jax.tree.leaves(out), jax.tree.leaves(expected), strict=True):
+                np.testing.assert_allclose(actual[i], wanted, rtol=3e-4, atol=3e-5, err_msg=str((x_axis, t_axis, axes)))
 
 
-@pytest.mark.parametrize("axes", list(itertools.product((None, 0, 1), (None, 0, 1), (None, 0))))
-def test_array_parameters(kernels, axes):
+@pytest.mark.parametrize("axes", list(itertools.product((None, 0, 1), (None, 0, 1), (None, 0))), ids=str)
+def test_array_parameters(kernels, case, axes):
+    """One parameter has the shape of x, another none."""
     if axes == (None,) * 3:
         return
-    x_axis, sigma_axis, alpha_axis = axes
-    operands = draw((4,), x_axis), draw((4,), sigma_axis, True), draw((), alpha_axis)
+    x_axis, array_axis, scalar_axis = axes
+    (array_name, *_), (*_, scalar_name) = case.parameters, case.parameters
+    operands = draw((4,), x_axis), draw((4,), array_axis, True), draw((), scalar_axis, True)
 
-    def f(x, sigma, alpha):
-        return jax.grad(lambda x: gaussian_grad(x, sigma, alpha).sum())(x), gaussian_grad(x, sigma, alpha)
+    @jax.jit
+    def f(x, array, scalar):
+        parameters = {scalar_name: scalar, array_name: array}
+        gradient = jax.grad(lambda x: case.function(x, **parameters).sum())(x)
+        return gradient, case.function(x, **parameters)
 
     gradient, spikes = jax.vmap(f, in_axes=axes)(*operands)
     for i in range(B):
@@ -76,23 +101,29 @@ def test_array_parameters(kernels, axes):
 
 
 @pytest.mark.parametrize("out_axis", [0, 1, 2])
-def test_nested_vmaps(kernels, out_axis):
+def test_nested_vmaps(kernels, case, out_axis):
+    pull = lambda x, t: pullback(case.function, x, t, {})
     x = RNG.standard_normal((B, 4, 5)).astype(np.float32)
     t = RNG.standard_normal((5, B)).astype(np.float32)
-    inner = jax.vmap(lambda x, t: pullback(x, t, 0.5, 0.5), in_axes=(0, None))
+    inner = jax.vmap(pull, in_axes=(0, None))
     out = jax.vmap(inner, in_axes=(0, 1), out_axes=out_axis)(x, t)
-    expected = np.stack([pullback(x[i], np.broadcast_to(t[:, i], (4, 5)), 0.5, 0.5) for i in range(B)], out_axis)
+    expected = np.stack([pull(x[i], np.broadcast_to(t[:, i], (4, 5))) for i in range(B)], out_axis)
     np.testing.assert_allclose(out, expected, rtol=3e-4, atol=1e-6)
 
 
-def test_a_mapped_cotangent_on_an_unmapped_x_computes_g_once():
+def derivative_calls(f, *args):
+    """The kernel calls of a derivative in the lowered text."""
+    text = jax.jit(f).lower(*args).as_text()
+    calls = [line for line in text.splitlines() if "custom_call @spikegrad." in line]
+    return [call for call in calls if "heaviside" not in call]
+
+
+def test_a_mapped_cotangent_on_an_unmapped_x_computes_g_once(case):
     """Nothing is materialised: one kernel call on x as it is, times t."""
     x, ts = jnp.ones(7), jnp.ones((B, 7))
-    text = jax.jit(jax.vmap(lambda t: pullback(x, t, 0.5, 0.5))).lower(ts).as_text()
-    (call,) = [line for line in text.splitlines() if "spikegrad.gaussian" in line]
+    (call,) = derivative_calls(jax.vmap(lambda t: pullback(case.function, x, t, {})), ts)
     assert call.rstrip().endswith("-> tensor<7x1xf32>")
-    jacobian = jax.jit(jax.jacrev(lambda x: gaussian_grad(x))).lower(x).as_text()
-    (call,) = [line for line in jacobian.splitlines() if "spikegrad.gaussian" in line]
+    (call,) = derivative_calls(jax.jacrev(case.function), x)
     assert call.rstrip().endswith("-> tensor<7x1xf32>")
 
 
@@ -102,13 +133,12 @@ def test_halves_are_rounded_once_where_one_of_x_and_t_is_mapped(kernels, dtype, 
     """XLA's product of the two is no exception: it is formed in float32."""
     x, t = (jnp.asarray(RNG.uniform(-2, 2, 2000), dtype) for _ in range(2))
     shared = [v[0] if axis is None else v for v, axis in zip((x, t), axes, strict=True)]
-    out = np.asarray(jax.vmap(lambda x, t: pullback(x, t, 0.5, 0.5), axes)(*shared), np.float64)
+    out = np.asarray(jax.vmap(lambda x, t: pullback(gaussian_grad, x, t, {}), axes)(*shared), np.float64)
     x, t = (np.asarray(v, np.float64) for v in shared)
     exact = gaussian_derivative(x, 0.5, 0.5, 0) * t
     assert error_in_ulp(np.asarray(out, dtype), exact, dtype).max() <= 0.51
 
 
-def test_vmap_of_a_scalar_gradient_is_one_kernel_call_with_a_scalar_cotangent():
-    text = jax.jit(jax.vmap(jax.grad(gaussian_grad))).lower(jnp.ones(7)).as_text()
-    (call,) = [line for line in text.splitlines() if "spikegrad.gaussian" in line]
-    assert "(tensor<7x1xf32>, tensor<f32>, tensor<f32>, tensor<f32>) -> tensor<7x1xf32>" in call
+def test_vmap_of_a_scalar_gradient_is_one_kernel_call_with_a_scalar_cotangent(case):
+    (call,) = derivative_calls(jax.vmap(jax.grad(case.function)), jnp.ones(7))
+    assert "(tensor<7x1xf32>, tensor<f32>, " in call and call.count("tensor<7x1xf32>") == 2

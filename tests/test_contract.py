@@ -1,5 +1,6 @@
 """The table of what the spike and its derivative are: the same for kernel and reference, eager, jitted and mapped."""
 
+import families
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import spikegrad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from spikegrad import GaussianGrad, gaussian_grad
+from spikegrad import GaussianGrad, MultiGaussianGrad, gaussian_grad
 from spikegrad.primitives.spike_derivative import spike_derivative
 
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64]
@@ -26,17 +27,17 @@ def way(request):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_special_values(x64, kernels, way, dtype):
+def test_special_values(x64, kernels, case, way, dtype):
     x = jnp.array([-jnp.inf, -1, -0.0, 0.0, 1, jnp.inf, jnp.nan], dtype)
-    spikes = way(GaussianGrad())(x)
+    spikes = way(case.make())(x)
     assert spikes.dtype == dtype
     np.testing.assert_array_equal(spikes.astype(np.float32), [0, 0, 1, 1, 1, 1, 0])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("order", [0, 1, 2, 3, 4, 5])
-def test_special_values_of_every_order(x64, kernels, way, dtype, order):
-    derivative = GaussianGrad().surrogate_grad
+@pytest.mark.parametrize("order", [0, 1, 2, 5])
+def test_special_values_of_every_order(x64, kernels, case, way, dtype, order):
+    derivative = case.make().surrogate_grad
     for _ in range(order):
         derivative = jax.grad(derivative)
     x = jnp.array([-jnp.inf, jnp.inf, jnp.nan, -0.0, 0.0], dtype)
@@ -49,11 +50,11 @@ def test_special_values_of_every_order(x64, kernels, way, dtype, order):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-@pytest.mark.parametrize("order", [12, 40, 200])
-def test_high_orders_are_0_far_out(x64, kernels, dtype, order):
-    x = jnp.array([-jnp.inf, jnp.inf, 1e30, -100], dtype)
-    parameters = jnp.ones((), dtype), jnp.asarray(1.0, dtype), jnp.asarray(0.5, dtype)
-    np.testing.assert_array_equal(spike_derivative(x, *parameters, family="gaussian", order=order), 0)
+@pytest.mark.parametrize("order", [12, 33, 64])
+def test_high_orders_are_0_far_out(x64, kernels, case, dtype, order):
+    x = jnp.array([-jnp.inf, jnp.inf, 1e30, -1e4], dtype)
+    out = spike_derivative(x, jnp.ones((), dtype), *case.operands(x), family=case.family, order=order)
+    np.testing.assert_array_equal(out, 0)
 
 
 def test_the_documented_example(kernels):
@@ -74,22 +75,26 @@ ARRAYS = hnp.arrays(
 )
 
 
-@given(x=ARRAYS, sigma=st.floats(0.1, 3), alpha=st.floats(-2, 2))
-@settings(max_examples=60, deadline=None)
-def test_kernel_and_reference_agree_on_any_array(x, sigma, alpha):
+# Each example compiles what its shape needs; more of them are more shapes.
+@pytest.mark.parametrize("case", families.CASES, ids=str)
+@given(x=ARRAYS, width=st.floats(0.1, 3), factor=st.floats(-2, 2))
+@settings(max_examples=30, deadline=None)
+def test_kernel_and_reference_agree_on_any_array(case, x, width, factor):
     """Shapes with zeros, rank 0, NaN, infinities. (Subnormals differ: the reference has them flushed by XLA.)"""
+    values = {"sigma": width, "alpha": factor if "sigma" in case.parameters else width, "h": factor, "scale": factor}
+    parameters = {name: values.get(name, value) for name, value in case.parameters.items()}
 
     def all_of_it(x):
-        return jax.vjp(lambda x: gaussian_grad(x, sigma, alpha), x)[1](jnp.ones_like(x))[0], gaussian_grad(
-            x, sigma, alpha
-        )
+        spikes, pullback = jax.vjp(lambda x: case.function(x, **parameters), x)
+        return pullback(jnp.ones_like(x))[0], spikes
 
     gradient, spikes = all_of_it(jnp.asarray(x))
     with spikegrad.kernels(False):
         gradient_ref, spikes_ref = all_of_it(jnp.asarray(x))
     assert gradient.shape == spikes.shape == x.shape
     np.testing.assert_array_equal(spikes, spikes_ref)
-    np.testing.assert_allclose(gradient, gradient_ref, rtol=5e-5, atol=1e-37)
+    terms = np.nanmax(np.abs(gradient_ref), initial=0) if case.name == "multi_gaussian" else 0
+    np.testing.assert_allclose(gradient, gradient_ref, rtol=5e-5, atol=1e-37 + 1e-6 * terms)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -115,15 +120,16 @@ def test_the_subnormal_tail_survives_xla(kernels):
 
 
 @pytest.mark.parametrize("layout", ["transposed", "sliced", "reversed"])
-def test_inputs_that_are_no_plain_row_major_array(kernels, layout):
+def test_inputs_that_are_no_plain_row_major_array(kernels, case, layout):
+    f = case.make()
     base = jax.random.normal(jax.random.key(0), (6, 8))
     change = {"transposed": lambda x: x.T, "sliced": lambda x: x[1::2, 1:7:3], "reversed": lambda x: x[::-1, ::-1]}[
         layout
     ]
-    gradient = jax.jit(lambda x: jax.grad(lambda y: GaussianGrad()(y).sum())(change(x)))(base)
-    expected = jax.jit(lambda x: change(jax.grad(lambda y: GaussianGrad()(y).sum())(x)))(base)
+    gradient = jax.jit(lambda x: jax.grad(lambda y: f(y).sum())(change(x)))(base)
+    expected = jax.jit(lambda x: change(jax.grad(lambda y: f(y).sum())(x)))(base)
     np.testing.assert_array_equal(gradient, expected)
-    np.testing.assert_array_equal(jax.jit(lambda x: GaussianGrad()(change(x)))(base), np.asarray(change(base)) >= 0)
+    np.testing.assert_array_equal(jax.jit(lambda x: f(change(x)))(base), np.asarray(change(base)) >= 0)
 
 
 @pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32, jnp.uint16, jnp.bool_, jnp.float8_e4m3fn, jnp.float8_e5m2])
@@ -154,6 +160,11 @@ def test_weak_types_and_strict_promotion():
         gradient = jax.grad(lambda x: gaussian_grad(x, 0.3, jnp.float32(0.7)).astype(jnp.float32).sum())(x)
     assert gradient.dtype == jnp.bfloat16
     assert (GaussianGrad()(0.5) * jnp.ones(2, jnp.bfloat16)).dtype == jnp.bfloat16
+
+
+def test_the_documented_values_of_the_multi_gaussian(kernels):
+    gradient = jax.vmap(jax.grad(MultiGaussianGrad()))(jnp.array([0.0, 0.5, 1.0, 2.0]))
+    np.testing.assert_allclose(gradient, [0.4391, 0.2589, 0.0435, -0.0157], atol=5e-5)
 
 
 def test_a_halves_parameter_keeps_its_precision():

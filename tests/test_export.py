@@ -9,21 +9,32 @@ import numpy as np
 import pytest
 import spikegrad
 from jax import export
-from spikegrad import GaussianGrad, gaussian_grad
 
 CHECKS = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 
 
-def step(x, sigma):
-    return gaussian_grad(x, sigma), jax.grad(lambda x: gaussian_grad(x, sigma).sum())(x)
+@pytest.fixture
+def step(case):
+    """The spike and its gradient, for any x and value of the first parameter."""
+    name = next(iter(case.parameters))
+
+    def step(x, value):
+        parameters = {**case.parameters, name: value}
+        return case.function(x, **parameters), jax.grad(lambda x: case.function(x, **parameters).sum())(x)
+
+    return step
 
 
 def test_the_targets_are_named_and_versioned():
-    assert spikegrad.FFI_TARGETS == ("spikegrad.gaussian.v1", "spikegrad.heaviside.v1")
+    assert spikegrad.FFI_TARGETS == (
+        "spikegrad.gaussian_mixture.v1",
+        "spikegrad.heaviside.v1",
+        "spikegrad.sigmoid.v1",
+    )
 
 
-def test_without_the_names_export_refuses():
+def test_without_the_names_export_refuses(step):
     with pytest.raises(ValueError, match="spikegrad"):
         export.export(jax.jit(step))(X, 0.5)
 
@@ -39,7 +50,7 @@ np.savez(out, spikes=spikes, gradient=gradient)
 """
 
 
-def test_serialised_and_called_in_a_fresh_process(tmp_path):
+def test_serialised_and_called_in_a_fresh_process(step, tmp_path):
     exported = export.export(jax.jit(step), disabled_checks=CHECKS)(X, np.float32(0.5))
     (tmp_path / "blob").write_bytes(exported.serialize())
     np.save(tmp_path / "x.npy", X)
@@ -51,15 +62,14 @@ def test_serialised_and_called_in_a_fresh_process(tmp_path):
     np.testing.assert_array_equal(out["gradient"], gradient)
 
 
-def test_the_gradient_of_an_exported_function(tmp_path):
-    exported = export.export(jax.jit(lambda x: GaussianGrad()(x) * x), disabled_checks=CHECKS)(X)
-    again = export.deserialize(exported.serialize(vjp_order=2))
-    f = lambda x: GaussianGrad()(x) * x
+def test_the_gradient_of_an_exported_function(case):
+    f = lambda x: case.make()(x) * x
+    again = export.deserialize(export.export(jax.jit(f), disabled_checks=CHECKS)(X).serialize(vjp_order=2))
     np.testing.assert_array_equal(jax.grad(lambda x: again.call(x).sum())(X), jax.grad(lambda x: f(x).sum())(X))
 
 
 @pytest.mark.parametrize("shape", ["b, 3", "b, c", "2*b, 3"])
-def test_symbolic_shapes(shape):
+def test_symbolic_shapes(step, shape):
     spec = jax.ShapeDtypeStruct(export.symbolic_shape(shape), jnp.float32)
     exported = export.export(jax.jit(step), disabled_checks=CHECKS)(spec, jax.ShapeDtypeStruct((), jnp.float32))
     again = export.deserialize(exported.serialize())
@@ -69,20 +79,20 @@ def test_symbolic_shapes(shape):
             np.testing.assert_array_equal(actual, expected)
 
 
-def text_for(*platforms):
+def text_for(step, *platforms):
     return export.export(jax.jit(step), platforms=platforms, disabled_checks=CHECKS)(X, 0.5).mlir_module()
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu", "rocm"])
-def test_other_platforms_get_the_reference(platform):
-    text = text_for(platform)
+def test_other_platforms_get_the_reference(step, platform):
+    text = text_for(step, platform)
     assert "custom_call @spikegrad" not in text and "stablehlo.exponential" in text
     lowered = jax.jit(step).trace(X, 0.5).lower(lowering_platforms=(platform,)).as_text()
     assert "custom_call @spikegrad" not in lowered
 
 
-def test_several_platforms_carry_both():
-    text = text_for("cpu", "cuda")
+def test_several_platforms_carry_both(case, step):
+    text = text_for(step, "cpu", "cuda")
     assert "custom_call @spikegrad.heaviside.v1" in text
-    assert "custom_call @spikegrad.gaussian.v1" in text
+    assert f"custom_call @spikegrad.{case.family}.v1" in text
     assert "stablehlo.exponential" in text

@@ -7,7 +7,7 @@ import pytest
 import spikegrad  # noqa: F401  (registers the targets)
 
 X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
-SIGMA, ALPHA, ORDER = np.float32(0.5), np.float32(0.5), np.int64(0)
+ALPHA, MEAN, SIGMA, ORDER = np.float32(0.5), np.float32(0), np.float32(0.5), np.int64(0)
 
 
 def call(target, out, *operands, **attributes):
@@ -20,15 +20,17 @@ def like(x, shape=None, dtype=None):
     return jax.ShapeDtypeStruct(x.shape if shape is None else shape, dtype or x.dtype)
 
 
-def gaussian(x=X, t=X, sigma=SIGMA, alpha=ALPHA, out=None, order=ORDER, **attributes):
-    return call("spikegrad.gaussian.v1", out or like(x), x, t, sigma, alpha, order=order, **attributes)
+def derivative(
+    family="gaussian_mixture", x=X, t=X, parameters=(ALPHA, MEAN, SIGMA), out=None, order=ORDER, **attributes
+):
+    return call(f"spikegrad.{family}.v1", out or like(x), x, t, *parameters, order=order, **attributes)
 
 
 def test_the_right_calls_pass():
     np.testing.assert_array_equal(call("spikegrad.heaviside.v1", like(X), X), X >= 0)
     expected = X * 0.3989422804 * np.exp(-2 * X.astype(np.float64) ** 2)
-    np.testing.assert_allclose(gaussian(), expected, rtol=3e-7)
-    np.testing.assert_allclose(gaussian(t=np.float32(2)) * X, 2 * expected, rtol=3e-7)
+    np.testing.assert_allclose(derivative(), expected, rtol=3e-7)
+    np.testing.assert_allclose(derivative(t=np.float32(2)) * X, 2 * expected, rtol=3e-7)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_the_right_calls_pass():
     ],
 )
 def test_wrong_results(out, message):
-    for f in (lambda: call("spikegrad.heaviside.v1", out, X), lambda: gaussian(out=out)):
+    for f in (lambda: call("spikegrad.heaviside.v1", out, X), lambda: derivative(out=out)):
         with pytest.raises(Exception, match=message) as error:
             f()
         assert "INVALID_ARGUMENT" in str(error.value)
@@ -51,7 +53,7 @@ def test_wrong_results(out, message):
 @pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.bool_, np.complex64, jnp.float8_e4m3fn])
 def test_wrong_dtypes_of_x(dtype):
     x = np.ones((2, 3)).astype(dtype)
-    for f in (lambda: call("spikegrad.heaviside.v1", like(x), x), lambda: gaussian(x, x)):
+    for f in (lambda: call("spikegrad.heaviside.v1", like(x), x), lambda: derivative(x=x, t=x)):
         with pytest.raises(Exception, match="x must be f16, bf16, f32 or f64, and is") as error:
             f()
         assert "INVALID_ARGUMENT" in str(error.value)
@@ -65,12 +67,19 @@ def test_wrong_dtypes_of_x(dtype):
         ({"t": X[:0]}, r"t is F32\[0,3\]"),
         ({"t": X.astype(np.float16)}, r"t is F16\[2,3\]"),
         ({"t": np.int32(1)}, r"t is S32\[\]"),
-        ({"sigma": X}, r"sigma must be a scalar, F32\[\] for x of F32\[2,3\], and is F32\[2,3\]"),
-        ({"sigma": np.ones(1, np.float32)}, r"sigma must be a scalar, .* and is F32\[1\]"),
-        ({"sigma": np.float16(1)}, r"sigma must be a scalar, .* and is F16\[\]"),
-        ({"alpha": np.ones((1, 1), np.float32)}, r"alpha must be a scalar, .* and is F32\[1,1\]"),
-        ({"alpha": np.int32(1)}, r"alpha must be a scalar, .* and is S32\[\]"),
-        ({"order": np.int64(-1)}, "order must be from 0 to 256, and is -1"),
+        (
+            {"parameters": (ALPHA, MEAN, X)},
+            r"parameter 2 must be a scalar, F32\[\] for x of F32\[2,3\], and is F32\[2,3\]",
+        ),
+        ({"parameters": (ALPHA, MEAN, np.ones(1, np.float32))}, r"parameter 2 must be a scalar, .* and is F32\[1\]"),
+        ({"parameters": (ALPHA, np.float16(0), SIGMA)}, r"parameter 1 must be a scalar, .* and is F16\[\]"),
+        ({"parameters": (np.int32(1), MEAN, SIGMA)}, r"parameter 0 must be a scalar, .* and is S32\[\]"),
+        ({"parameters": ()}, "there must be 3 parameters for each of 1 to 3 terms, and there are 0"),
+        ({"parameters": (ALPHA, MEAN)}, "and there are 2"),
+        ({"parameters": (ALPHA, MEAN, SIGMA) * 4}, "and there are 12"),
+        ({"family": "sigmoid"}, "there must be 1 parameters for each of 1 to 1 terms, and there are 3"),
+        ({"order": np.int64(-1)}, "order must be from 0 to 64, and is -1"),
+        ({"order": np.int64(65)}, "order must be from 0 to 64, and is 65"),
         ({"order": np.int32(0)}, "expected S64 but got S32"),
         ({"order": np.float64(0)}, "expected S64 but got F64"),
         ({"surplus": np.int64(0)}, "attributes"),
@@ -79,7 +88,7 @@ def test_wrong_dtypes_of_x(dtype):
 )
 def test_wrong_operands_and_attributes(operands, message):
     with pytest.raises(Exception, match=message) as error:
-        gaussian(**operands)
+        derivative(**operands)
     assert "INVALID_ARGUMENT" in str(error.value)
 
 
@@ -90,14 +99,15 @@ def test_wrong_numbers_of_operands():
 
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0, 2), ()])
-def test_sizes_of_zero_and_rank_0(shape):
+def test_sizes_of_zero_and_rank_0(case, shape):
     x = np.zeros(shape, np.float32)
     np.testing.assert_array_equal(call("spikegrad.heaviside.v1", like(x), x), np.ones(shape))
-    assert gaussian(x, x).shape == shape
+    assert derivative(case.family, x, x, parameters=case.operands(x)).shape == shape
 
 
-def test_float64_takes_its_parameters_in_float64(x64):
+def test_float64_takes_its_parameters_in_float64(x64, case):
     x = X.astype(np.float64)
-    with pytest.raises(Exception, match=r"sigma must be a scalar, F64\[\] for x of F64\[2,3\], and is F32\[\]"):
-        gaussian(x, x)
-    gaussian(x, x, np.float64(0.5), np.float64(0.5))
+    in_float32 = case.operands(X)
+    with pytest.raises(Exception, match=r"parameter 0 must be a scalar, F64\[\] for x of F64\[2,3\], and is F32\[\]"):
+        derivative(case.family, x, x, in_float32)
+    derivative(case.family, x, x, case.operands(x))

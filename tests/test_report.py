@@ -16,5 +16,5 @@ def test_the_report():
     assert lines["FFI API built against"] == "0.1", "built against the headers of a newer jaxlib than the oldest"
     assert lines["FFI API running"].startswith("0.")
     assert lines["instruction set"] in ("avx512", "avx2", "baseline")
-    assert lines["FFI targets"] == "spikegrad.gaussian.v1, spikegrad.heaviside.v1"
+    assert lines["FFI targets"] == "spikegrad.gaussian_mixture.v1, spikegrad.heaviside.v1, spikegrad.sigmoid.v1"
     assert {"module _cpu", "threads", "kernels", "jax devices"} <= set(lines)

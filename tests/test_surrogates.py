@@ -1,7 +1,8 @@
-"""GaussianGrad as an object, and the parameters that it and gaussian_grad refuse."""
+"""The surrogates as objects, and the parameters that they and the functions refuse."""
 
 import copy
 import functools
+import inspect
 import pickle
 
 import jax
@@ -9,46 +10,72 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-from spikegrad import GaussianGrad, gaussian_grad
+import spikegrad
+from families import CASES
+from spikegrad import GaussianGrad, MultiGaussianGrad, Sigmoid, gaussian_grad
+
+EVERY_PARAMETER = [(case, name) for case in CASES for name in case.parameters]
+POSITIVE = [(case, name) for case, name in EVERY_PARAMETER if (case.name, name) not in (("gaussian", "alpha"),)]
+POSITIVE = [(case, name) for case, name in POSITIVE if name not in ("h", "scale")]
 
 
-def test_repr_equality_and_hash():
+def ids(parameter):
+    return str(parameter)
+
+
+def test_repr_is_that_of_braintools():
     assert repr(GaussianGrad()) == "GaussianGrad(alpha=0.5, sigma=0.5)"
     assert repr(GaussianGrad(sigma=2, alpha=1)) == "GaussianGrad(alpha=1.0, sigma=2.0)"
+    assert repr(MultiGaussianGrad()) == "MultiGaussianGrad(h=0.15, s=6.0, sigma=0.5, scale=0.5)"
+    assert repr(Sigmoid()) == "Sigmoid(alpha=4.0)"
+
+
+def test_function_and_object_have_the_same_defaults(case):
+    of_function = dict(list(inspect.signature(case.function).parameters.items())[1:])
+    of_object = dict(inspect.signature(case.surrogate).parameters)
+    assert of_function == of_object
+    assert list(of_function) == list(case.parameters)
+
+
+def test_equality_and_hash(case):
+    values = {name: float(np.float32(value)) for name, value in case.parameters.items()}
     same = [
-        GaussianGrad(0.5, 0.25),
-        GaussianGrad(sigma=np.float64(0.5), alpha=np.float32(0.25)),
-        GaussianGrad(np.array(0.5), 0.25),
-        GaussianGrad(jnp.float32(0.5), jnp.bfloat16(0.25)),
+        case.surrogate(**{name: kind(value) for name, value in values.items()})
+        for kind in (float, np.float64, np.float32, np.array, jnp.float32)
     ]
     assert len(set(same)) == 1
-    assert GaussianGrad(0.5, 0.25) != GaussianGrad(0.25, 0.5)
-    assert GaussianGrad() != 0.5
-    assert hash(GaussianGrad(0.3)) != hash(GaussianGrad(0.4))
+    for name, value in values.items():
+        other = case.surrogate(**{**values, name: value * 2})
+        assert other != same[0] and hash(other) != hash(same[0])
+    assert case.make() != 0.5
+    assert len({case.surrogate() for case in CASES}) == len(CASES)
 
 
-def test_copies_and_pickles_are_equal():
-    f = GaussianGrad(0.3, 0.7)
+def test_copies_and_pickles_are_equal(case):
+    f = case.make()
     for other in (pickle.loads(pickle.dumps(f)), copy.copy(f), copy.deepcopy(f)):
         assert other == f and hash(other) == hash(f)
 
 
-def test_immutable():
-    f = GaussianGrad()
-    with pytest.raises(AttributeError, match="immutable"):
-        f.sigma = 1.0
-    with pytest.raises(AttributeError, match="immutable"):
-        del f.sigma
-    assert f.sigma == 0.5
+def test_immutable(case):
+    f = case.make()
+    for name, value in case.parameters.items():
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(f, name, 1.0)
+        with pytest.raises(AttributeError, match="immutable"):
+            delattr(f, name)
+        assert getattr(f, name) == value
+    with pytest.raises(AttributeError):
+        f.other = 1
 
 
-def test_opaque_to_pytrees():
+def test_opaque_to_pytrees(case):
     """Libraries that train the arrays they find in a module find none here."""
-    f = GaussianGrad()
+    f = case.make()
     assert jax.tree.leaves(f) == [f]
 
 
-def test_equal_objects_are_one_static_argument():
+def test_equal_objects_are_one_static_argument(case):
     traces = []
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -57,22 +84,23 @@ def test_equal_objects_are_one_static_argument():
         return f(x)
 
     for _ in range(5):
-        apply(GaussianGrad(0.3, 0.4), jnp.zeros(3))
+        apply(case.make(), jnp.zeros(3))
     assert len(traces) == 1
-    apply(GaussianGrad(0.3, 0.5), jnp.zeros(3))
+    apply(case.surrogate(), jnp.zeros(3))
     assert len(traces) == 2
 
 
+@pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
-def test_an_object_with_an_array_says_why_it_has_no_hash(asarray):
-    sigmas = [0.3, 0.4]
-    f = GaussianGrad(sigma=asarray(sigmas, "float32"))
-    with pytest.raises(TypeError, match=r"sigma.*gaussian_grad\(x, sigma, alpha\)"):
+def test_an_object_with_an_array_says_why_it_has_no_hash(case, name, asarray):
+    values = [0.3, 0.4]
+    f = case.make(**{name: asarray(values, "float32")})
+    with pytest.raises(TypeError, match=rf"{name}.*make the surrogate inside"):
         hash(f)
-    assert f == GaussianGrad(sigma=asarray(sigmas, "float32")) == pickle.loads(pickle.dumps(f))
-    assert f != GaussianGrad(sigma=asarray([0.3, 0.5], "float32")) and f != GaussianGrad(0.3)
-    expected = [GaussianGrad(sigma).surrogate_grad(0.1) for sigma in sigmas]
-    np.testing.assert_allclose(f.surrogate_grad(jnp.full(2, 0.1)), expected, rtol=1e-6)
+    assert f == case.make(**{name: asarray(values, "float32")}) == pickle.loads(pickle.dumps(f))
+    assert f != case.make(**{name: asarray([0.3, 0.5], "float32")}) and f != case.make(**{name: 0.3})
+    expected = [case.make(**{name: value}).surrogate_grad(0.1) for value in values]
+    np.testing.assert_allclose(f.surrogate_grad(jnp.full(2, 0.1)), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_an_object_does_not_follow_the_array_it_was_made_from():
@@ -84,127 +112,156 @@ def test_an_object_does_not_follow_the_array_it_was_made_from():
         f.sigma[0] = -1
 
 
-def test_one_compile_over_a_hundred_sigmas():
-    """Annealing sigma retraces and recompiles nothing."""
+@pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
+def test_one_compile_over_a_hundred_values(case, name):
+    """Annealing a parameter retraces and recompiles nothing."""
     traces = []
 
     @jax.jit
-    def gradient(x, sigma, alpha):
-        traces.append(sigma)
-        return jax.grad(lambda x: gaussian_grad(x, sigma, alpha).sum())(x)
+    def gradient(x, value):
+        traces.append(value)
+        return jax.grad(lambda x: case.function(x, **{name: value}).sum())(x)
 
     x = jnp.linspace(-1, 1, 11)
-    for sigma in np.linspace(0.1, 2, 100):
-        out = gradient(x, sigma, 0.5)
-        np.testing.assert_array_equal(out, GaussianGrad(sigma, 0.5).surrogate_grad(x))
+    for value in np.linspace(0.1, 2, 100):
+        out = gradient(x, value)
+        np.testing.assert_allclose(out, case.surrogate(**{name: value}).surrogate_grad(x), rtol=2e-5, atol=1e-6)
     assert len(traces) == 1
     assert gradient._cache_size() == 1
 
 
-def test_surrogate_grad_is_the_gradient():
-    f, x = GaussianGrad(0.7, 1.5), jnp.linspace(-3, 3, 101)
+def test_surrogate_grad_is_the_gradient(case):
+    f, x = case.make(), jnp.linspace(-3, 3, 101)
     np.testing.assert_array_equal(f.surrogate_grad(x), jax.vmap(jax.grad(f))(x))
+    exact = case.derivative(0, x, **{name: float(np.float32(value)) for name, value in case.parameters.items()})
+    np.testing.assert_allclose(f.surrogate_grad(x), exact, rtol=1e-6, atol=1e-7)
+
+
+def test_without_its_sides_the_multi_gaussian_is_the_gaussian(kernels):
+    x = jnp.linspace(-8, 8, 1001)
+    multi = MultiGaussianGrad(h=0.0, sigma=0.6, scale=0.7).surrogate_grad(x)
+    np.testing.assert_array_equal(multi, GaussianGrad(0.6, 0.7).surrogate_grad(x))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64])
-def test_surrogate_fun_is_the_smooth_function_behind_it(x64, dtype):
-    sigma, alpha = 0.7, 1.5
-    f, x = GaussianGrad(sigma, alpha), jnp.linspace(-3, 3, 61).astype(dtype)
+def test_surrogate_fun_is_the_smooth_function_behind_it(x64, case, dtype):
+    f, x = case.make(), jnp.linspace(-3, 3, 25).astype(dtype)
     value = f.surrogate_fun(x)
     assert value.dtype == dtype
-    exact = [float(alpha * mpmath.ncdf(float(v) / sigma)) for v in x]
-    np.testing.assert_allclose(value.astype(np.float64), exact, rtol=4 * float(jnp.finfo(dtype).eps), atol=1e-6)
+    parameters = {name: mpmath.mpf(p) for name, p in case.parameters.items()}
+    integral = lambda v: mpmath.quad(lambda x: case.g(x, **parameters), [-60, -10, -3, float(v)])
+    eps = float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(value.astype(np.float64), [float(integral(v)) for v in x], rtol=8 * eps, atol=2e-7)
     np.testing.assert_array_equal(jax.vmap(jax.grad(f.surrogate_fun))(x), f.surrogate_grad(x))
 
 
-def test_surrogate_fun_by_its_parameters():
-    """d/dsigma alpha Phi(x / sigma) = sigma g'(x), d/dalpha = Phi, at order -1 of the same closed forms."""
-    smooth = lambda x, s, a: GaussianGrad(s, a).surrogate_fun(x)
-    by_x, by_sigma, by_alpha = jax.grad(smooth, (0, 1, 2))(0.3, 0.7, 1.5)
-    z = 0.3 / 0.7
-    density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
-    np.testing.assert_allclose(by_x, 1.5 * density / 0.7, rtol=1e-6)
-    np.testing.assert_allclose(by_sigma, -1.5 * density * 0.3 / 0.49, rtol=1e-6)
-    np.testing.assert_allclose(by_alpha, float(mpmath.ncdf(z)), rtol=1e-6)
+def test_surrogate_fun_by_its_parameters(case):
+    """At order -1 of the same closed forms."""
+    smooth = lambda x, parameters: case.surrogate(**parameters).surrogate_fun(x)
+    by_x, by_parameters = jax.grad(smooth, (0, 1))(0.3, case.parameters)
+    np.testing.assert_allclose(by_x, case.derivative(0, 0.3), rtol=1e-5)
+    values = {name: mpmath.mpf(p) for name, p in case.parameters.items()}
+    for name, gradient in by_parameters.items():
+        # d/dp of the integral, by the integral of d/dp g
+        slope = lambda x, name=name: mpmath.diff(lambda p: case.g(x, **{**values, name: p}), values[name])
+        np.testing.assert_allclose(gradient, float(mpmath.quad(slope, [-40, -10, -3, 0.3])), rtol=2e-5)
 
 
-@pytest.mark.parametrize("sigma", [0, 0.0, -1, -0.5, np.float32(0), jnp.float32(-1)])
-def test_sigma_must_be_positive(sigma):
-    for make in (lambda: GaussianGrad(sigma=sigma), lambda: gaussian_grad(jnp.zeros(3), sigma)):
-        with pytest.raises(ValueError, match="sigma must be greater than 0, and is"):
+@pytest.mark.parametrize("case, name", POSITIVE, ids=ids)
+@pytest.mark.parametrize("value", [0, 0.0, -1, -0.5, np.float32(0), jnp.float32(-1)])
+def test_some_parameters_must_be_positive(case, name, value):
+    for make in (lambda: case.surrogate(**{name: value}), lambda: case.function(jnp.zeros(3), **{name: value})):
+        with pytest.raises(ValueError, match=f"{name} must be greater than 0, and is"):
             make()
 
 
-@pytest.mark.parametrize("name", ["sigma", "alpha"])
+@pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), np.float32("nan"), jnp.float32(jnp.inf)])
-def test_parameters_must_be_finite(name, value):
-    for make in (lambda: GaussianGrad(**{name: value}), lambda: gaussian_grad(jnp.zeros(3), **{name: value})):
+def test_parameters_must_be_finite(case, name, value):
+    for make in (lambda: case.surrogate(**{name: value}), lambda: case.function(jnp.zeros(3), **{name: value})):
         with pytest.raises(ValueError, match=f"{name} must be finite, and is"):
             make()
 
 
 def test_parameters_must_be_in_range_where_they_are_held():
     """What 64 bits can hold and float32 cannot; the objects themselves, which meet x later, take it."""
-    for x, dtype in ((jnp.zeros(3), "float32"), (jnp.zeros(3, jnp.float16), "float32")):
+    for x in (jnp.zeros(3), jnp.zeros(3, jnp.float16)):
         for sigma in (1e-46, np.float64(1e-50)):
-            with pytest.raises(ValueError, match=f"sigma must be greater than 0 in {dtype}, .* and is .*1e-"):
+            with pytest.raises(ValueError, match=r"sigma must be greater than 0 in float32, .* and is .*1e-"):
                 GaussianGrad(sigma)(x)
         for name in ("sigma", "alpha"):
-            with pytest.raises(ValueError, match=rf"{name} must be finite in {dtype}, .* and is 1e\+39"):
+            with pytest.raises(ValueError, match=rf"{name} must be finite in float32, .* and is 1e\+39"):
                 gaussian_grad(x, **{name: 1e39})
+        with pytest.raises(ValueError, match=r"s \* sigma must be finite in float32, .* and is 1e\+40"):
+            MultiGaussianGrad(s=1e20, sigma=1e20)(x)
 
 
 def test_float64_holds_what_float32_does_not(x64):
     assert np.isfinite(GaussianGrad(1e-50, 1e39).surrogate_grad(np.float64(0)))
 
 
-@pytest.mark.parametrize("name", ["sigma", "alpha"])
+@pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
 @pytest.mark.parametrize("value", ["0.5", None, 1j, np.array([1j]), True, [None]])
-def test_parameters_must_be_numbers(name, value):
+def test_parameters_must_be_numbers(case, name, value):
     with pytest.raises(TypeError, match=f"{name} must be a real number"):
-        GaussianGrad(**{name: value})
+        case.surrogate(**{name: value})
     with pytest.raises(TypeError, match=f"{name} must be a real number"):
-        gaussian_grad(jnp.zeros(3), **{name: value})
+        case.function(jnp.zeros(3), **{name: value})
 
 
-@pytest.mark.parametrize("name", ["sigma", "alpha"])
+@pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
 @pytest.mark.parametrize("shape", [(2,), (4, 3), (1, 3), (3, 1)])
-def test_parameters_must_broadcast_to_x(name, shape):
+def test_parameters_must_broadcast_to_x(case, name, shape):
     with pytest.raises(ValueError, match=rf"{name} of shape .* does not broadcast to x of shape \(3,\)"):
-        gaussian_grad(jnp.zeros(3), **{name: np.ones(shape)})
+        case.function(jnp.zeros(3), **{name: np.ones(shape)})
     with pytest.raises(ValueError, match=f"{name} of shape"):
-        jax.jit(lambda p: gaussian_grad(jnp.zeros(3), **{name: p}))(np.ones(shape))
+        jax.jit(lambda p: case.function(jnp.zeros(3), **{name: p}))(np.ones(shape))
 
 
+@pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (2, 1), (1, 1)])
-def test_array_parameters_broadcast(kernels, shape):
+def test_array_parameters_broadcast(kernels, case, name, shape):
     x = jnp.linspace(-1, 1, 6).reshape(2, 3)
-    sigma = 0.3 + 0.1 * np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
-    gradient = jax.grad(lambda x: gaussian_grad(x, sigma, 0.7).sum())(x)
+    values = 0.3 + 0.1 * np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
+    gradient = jax.grad(lambda x: case.function(x, **{name: values}).sum())(x)
+    defaults = {key: p.default for key, p in inspect.signature(case.surrogate).parameters.items()}
     one_by_one = [
-        [GaussianGrad(float(s), 0.7).surrogate_grad(v) for v, s in zip(*row)]
-        for row in zip(x, np.broadcast_to(sigma, (2, 3)))
+        [case.derivative(0, v, **{**defaults, name: p}) for v, p in zip(*row, strict=True)]
+        for row in zip(x, np.broadcast_to(values, (2, 3)), strict=True)
     ]
-    np.testing.assert_allclose(gradient, np.array(one_by_one), rtol=1e-5)
-    np.testing.assert_array_equal(gaussian_grad(x, sigma), np.asarray(x) >= 0)
+    np.testing.assert_allclose(gradient, np.array(one_by_one), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(case.function(x, **{name: values}), np.asarray(x) >= 0)
 
 
-def test_complex_and_integer_inputs_are_told_apart():
+def test_complex_and_integer_inputs_are_told_apart(case):
+    f = case.make()
     with pytest.raises(TypeError, match="x must be real"):
-        GaussianGrad()(jnp.array([1j]))
+        f(jnp.array([1j]))
     with pytest.raises(TypeError, match="float8_e8m0fnu, which has no 0 and no sign"):
-        GaussianGrad()(jnp.ones(3, jnp.float8_e8m0fnu))
-    for method in (GaussianGrad().surrogate_grad, GaussianGrad().surrogate_fun):
+        f(jnp.ones(3, jnp.float8_e8m0fnu))
+    for method in (f.surrogate_grad, f.surrogate_fun):
         with pytest.raises(TypeError, match="x must be floating-point"):
             method(jnp.array([1, 2]))
 
 
-def test_a_bad_traced_parameter_is_nan(kernels):
-    """Nobody can raise under a trace; the spike itself does not depend on sigma."""
-    for sigma in (0.0, -1.0, np.nan, np.inf):
-        spikes, gradient = jax.jit(
-            lambda x, s: (gaussian_grad(x, s), jax.grad(lambda x: gaussian_grad(x, s).sum())(x))
-        )(jnp.ones(3), sigma)
-        np.testing.assert_array_equal(spikes, 1)
-        assert np.all(np.isnan(gradient))
-        assert np.isnan(jax.jit(lambda s: GaussianGrad(s).surrogate_fun(jnp.float32(1)))(sigma))
+@pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
+def test_a_bad_traced_parameter_is_nan(kernels, case, name):
+    """Nobody can raise under a trace; the spike itself does not depend on the parameters."""
+    bad = (np.nan, np.inf) if (case, name) not in POSITIVE else (0.0, -1.0, np.nan, np.inf)
+    x = jnp.array([-jnp.inf, -3e38, -1.0, 0.0, 1.0, 1e30, jnp.inf])
+
+    @jax.jit
+    def all_of_it(value):
+        f = case.surrogate(**{name: value})
+        return f(x), jax.grad(lambda x: f(x).sum())(x), jax.vmap(jax.grad(f.surrogate_grad))(x), f.surrogate_fun(x)
+
+    for value in bad:
+        spikes, *rest = all_of_it(value)
+        np.testing.assert_array_equal(spikes, x >= 0)
+        for result in rest:
+            assert np.all(np.isnan(result)), (value, result)
+
+
+def test_public_names():
+    for name in spikegrad.__all__:
+        assert hasattr(spikegrad, name)

@@ -16,14 +16,14 @@ cores = int(sys.argv[1])
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 import jax, jax.numpy as jnp, numpy as np
 from jax import lax
-from spikegrad import GaussianGrad
-f = GaussianGrad()
+import spikegrad
+f = getattr(spikegrad, sys.argv[2])()
 gradient = jax.grad(lambda x: f(x).sum())
 N = 200_000
 x = jnp.asarray(np.random.default_rng(0).standard_normal(N), jnp.float32)
 """
 
-CASES = {
+EXAMPLES = {
     "scan": """
 out, _ = jax.jit(lambda x: lax.scan(lambda c, _: (c + f(c) * 0.1 - gradient(c), None), x, length=50))(x)
 out.block_until_ready()
@@ -78,19 +78,22 @@ print(hashlib.sha256(np.asarray(out).tobytes()).hexdigest())
 """
 
 
-def run(case, cores):
-    code = PRELUDE + CASES[case] + EPILOGUE
-    out = subprocess.run([sys.executable, "-c", code, str(cores)], capture_output=True, text=True, timeout=180)
+def run(example, surrogate, cores):
+    code = PRELUDE + EXAMPLES[example] + EPILOGUE
+    out = subprocess.run(
+        [sys.executable, "-c", code, str(cores), surrogate], capture_output=True, text=True, timeout=180
+    )
     assert out.returncode == 0, out.stderr
     return out.stdout.strip()
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_no_hang_on_one_core_and_equal_results_on_all(case):
-    one = run(case, 1)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_no_hang_on_one_core_and_equal_results_on_all(case, example):
+    surrogate = case.surrogate.__name__
+    one = run(example, surrogate, 1)
     assert one
     if len(os.sched_getaffinity(0)) > 1:
-        assert run(case, len(os.sched_getaffinity(0))) == one
+        assert run(example, surrogate, len(os.sched_getaffinity(0))) == one
 
 
 def test_loading_in_many_threads_at_once():

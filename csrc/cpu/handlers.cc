@@ -18,7 +18,7 @@ namespace {
 // element and the Gaussian 0.65 ns: with pieces of 30 us the caller waited for the helper's last one, and two threads
 // lost to one at 1e5 elements; with these they never did, from two pieces on.
 constexpr int64_t kHeavisideGrain = 1 << 16;
-constexpr int64_t kGaussianGrain = 1 << 14;
+constexpr int64_t kDerivativeGrain = 1 << 14;
 
 std::string describe(const ffi::AnyBuffer& buffer) {
   std::ostringstream text;
@@ -74,10 +74,10 @@ ffi::Error check_result(const ffi::AnyBuffer& x, const ffi::AnyBuffer& out) {
   return ffi::Error::Success();
 }
 
-ffi::Error check_parameter(const char* name, const ffi::AnyBuffer& parameter, const ffi::AnyBuffer& x) {
+ffi::Error check_parameter(size_t index, const ffi::AnyBuffer& parameter, const ffi::AnyBuffer& x) {
   const ffi::DataType expected = x.element_type() == ffi::F64 ? ffi::F64 : ffi::F32;
   if (parameter.element_type() != expected || parameter.dimensions().size() != 0) {
-    return invalid(name, " must be a scalar, ", expected, "[] for x of ", describe(x), ", and is ",
+    return invalid("parameter ", index, " must be a scalar, ", expected, "[] for x of ", describe(x), ", and is ",
                    describe(parameter));
   }
   return ffi::Error::Success();
@@ -104,11 +104,22 @@ ffi::Error heaviside_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::Result
   });
 }
 
-ffi::Error gaussian_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::AnyBuffer sigma,
-                            ffi::AnyBuffer alpha, ffi::Result<ffi::AnyBuffer> out, int64_t order) {
+template <class Family>
+ffi::Error derivative_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::RemainingArgs parameters,
+                              ffi::Result<ffi::AnyBuffer> out, int64_t order) {
   if (ffi::Error error = check_result(x, *out); error.failure()) return error;
-  if (ffi::Error error = check_parameter("sigma", sigma, x); error.failure()) return error;
-  if (ffi::Error error = check_parameter("alpha", alpha, x); error.failure()) return error;
+  constexpr int64_t each = Family::parameters, most = Family::most_terms;
+  const int64_t count = static_cast<int64_t>(parameters.size());
+  if (count == 0 || count % each != 0 || count / each > most) {
+    return invalid("there must be ", each, " parameters for each of 1 to ", most, " terms, and there are ", count);
+  }
+  double values[each * most];
+  for (int64_t i = 0; i < count; i++) {
+    const ffi::ErrorOr<ffi::AnyBuffer> parameter = parameters.get<ffi::AnyBuffer>(static_cast<size_t>(i));
+    if (parameter.has_error()) return parameter.error();
+    if (ffi::Error error = check_parameter(static_cast<size_t>(i), *parameter, x); error.failure()) return error;
+    values[i] = read_scalar(*parameter);
+  }
   const bool scalar_t = t.dimensions().size() == 0;
   if (t.element_type() != x.element_type() || !(scalar_t || same_shape(t, x))) {
     return invalid("t must have the dtype of x, and its shape or none; x is ", describe(x), ", t is ", describe(t));
@@ -123,11 +134,13 @@ ffi::Error gaussian_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuff
     const T* tangent = static_cast<const T*>(t.untyped_data());
     T* to = static_cast<T*>(out->untyped_data());
     const GradualUnderflow mode;
-    const PreparedGaussian g = prepare_gaussian(read_scalar(sigma), read_scalar(alpha), order);
+    Family g;
+    prepare(g, values, count / each, order);
+    const DerivativeKernels<T, Family>& of_family = kernels;
     advise_huge_pages(to, static_cast<int64_t>(out->size_bytes()));
-    parallel_for(pool, static_cast<int64_t>(x.element_count()), kGaussianGrain,
+    parallel_for(pool, static_cast<int64_t>(x.element_count()), kDerivativeGrain,
                  [from, tangent, to, g, step = scalar_t ? 0 : 1,
-                  run = scalar_t ? kernels.gaussian_scalar : kernels.gaussian](int64_t begin, int64_t end) {
+                  run = scalar_t ? of_family.scalar_t : of_family.array_t](int64_t begin, int64_t end) {
                    const GradualUnderflow mode;
                    run(from + begin, tangent + begin * step, to + begin, end - begin, g);
                  });
@@ -143,14 +156,17 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_heaviside, heaviside_handler,
                                   .Arg<ffi::AnyBuffer>()    // x
                                   .Ret<ffi::AnyBuffer>());  // spikes
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_gaussian, gaussian_handler,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<ffi::AnyBuffer>()  // x
-                                  .Arg<ffi::AnyBuffer>()  // t
-                                  .Arg<ffi::AnyBuffer>()  // sigma
-                                  .Arg<ffi::AnyBuffer>()  // alpha
-                                  .Ret<ffi::AnyBuffer>()
-                                  .Attr<int64_t>("order"));
+#define SPIKEGRAD_DEFINE_DERIVATIVE(symbol, Family)                         \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(symbol, derivative_handler<Family>,         \
+                                ffi::Ffi::Bind()                            \
+                                    .Ctx<ffi::ThreadPool>()                 \
+                                    .Arg<ffi::AnyBuffer>() /* x */          \
+                                    .Arg<ffi::AnyBuffer>() /* t */          \
+                                    .RemainingArgs()       /* parameters */ \
+                                    .Ret<ffi::AnyBuffer>()                  \
+                                    .Attr<int64_t>("order"))
+
+SPIKEGRAD_DEFINE_DERIVATIVE(spikegrad_gaussian_mixture, GaussianMixture);
+SPIKEGRAD_DEFINE_DERIVATIVE(spikegrad_sigmoid, Sigmoid);
 
 }  // namespace spikegrad

@@ -9,9 +9,10 @@ namespace spikegrad {
 // (x) -> spikes, of x's shape and dtype.
 XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_heaviside);
 
-// (x, t, sigma, alpha) {order: int64} -> t g^(order)(x), of x's shape and dtype. t has x's shape or rank 0; sigma and
-// alpha have rank 0, float32 (float64 where x is).
-XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_gaussian);
+// (x, t, parameters...) {order: int64} -> t g^(order)(x), of x's shape and dtype. t has x's shape or rank 0; parameters
+// have rank 0, float32 (float64 where x is): w_k, mu_k, sigma_k for each Gaussian of a mixture; alpha.
+XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_gaussian_mixture);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_sigmoid);
 
 }  // namespace spikegrad
 

@@ -6,18 +6,24 @@
 
 #include <cstdint>
 
-#include "math/gaussian.h"
+#include "math/gaussian_mixture.h"
 #include "math/half.h"
+#include "math/sigmoid.h"
 
 namespace spikegrad {
 
-template <class T>
-struct ElementKernels {
-  void (*heaviside)(const T* x, T* out, int64_t size);
+template <class T, class Family>
+struct DerivativeKernels {
   // out[i] = t[i] g^(order)(x[i])
-  void (*gaussian)(const T* x, const T* t, T* out, int64_t size, const PreparedGaussian& g);
+  void (*array_t)(const T* x, const T* t, T* out, int64_t size, const Family& g);
   // out[i] = t[0] g^(order)(x[i])
-  void (*gaussian_scalar)(const T* x, const T* t, T* out, int64_t size, const PreparedGaussian& g);
+  void (*scalar_t)(const T* x, const T* t, T* out, int64_t size, const Family& g);
+};
+
+// The families: this list, and the table at the end of kernels.cc.
+template <class T>
+struct ElementKernels : DerivativeKernels<T, GaussianMixture>, DerivativeKernels<T, Sigmoid> {
+  void (*heaviside)(const T* x, T* out, int64_t size);
 };
 
 struct Kernels {

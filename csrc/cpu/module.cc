@@ -12,8 +12,12 @@ NB_MODULE(_cpu, m) {
       "targets",
       [] {
         nb::dict targets;
-        targets["spikegrad.heaviside.v1"] = nb::capsule(reinterpret_cast<void*>(spikegrad::spikegrad_heaviside));
-        targets["spikegrad.gaussian.v1"] = nb::capsule(reinterpret_cast<void*>(spikegrad::spikegrad_gaussian));
+        const auto add = [&targets](const char* name, auto* handler) {
+          targets[name] = nb::capsule(reinterpret_cast<void*>(handler));
+        };
+        add("spikegrad.heaviside.v1", spikegrad::spikegrad_heaviside);
+        add("spikegrad.gaussian_mixture.v1", spikegrad::spikegrad_gaussian_mixture);
+        add("spikegrad.sigmoid.v1", spikegrad::spikegrad_sigmoid);
         return targets;
       },
       "The FFI targets: a capsule for each name.");

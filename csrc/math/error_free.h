@@ -21,6 +21,14 @@ SPIKEGRAD_SCALAR Pair<T> ordered_sum(T a, T b) {
   return {sum, b - (sum - a)};
 }
 
+// a + b exactly. (D. E. Knuth, The Art of Computer Programming, vol. 2, 4.2.2.)
+template <class T>
+SPIKEGRAD_SCALAR Pair<T> two_sum(T a, T b) {
+  const T sum = a + b;
+  const T from_b = sum - a;
+  return {sum, (a - (sum - from_b)) + (b - from_b)};
+}
+
 // a * b exactly, while neither it nor its rounding error leaves the range of normal numbers.
 #if SPIKEGRAD_HAS_FMA
 template <class T>

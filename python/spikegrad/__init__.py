@@ -3,9 +3,29 @@
 from importlib.metadata import version as _version
 
 from spikegrad.kernel_switch import kernels, use_kernels
-from spikegrad.surrogates import GaussianGrad, gaussian_grad
+from spikegrad.surrogate import Surrogate
+from spikegrad.surrogates import (
+    GaussianGrad,
+    MultiGaussianGrad,
+    Sigmoid,
+    gaussian_grad,
+    multi_gaussian_grad,
+    sigmoid,
+)
 from spikegrad.targets import FFI_TARGETS
 
 __version__ = _version("spikegrad")
 
-__all__ = ["FFI_TARGETS", "GaussianGrad", "__version__", "gaussian_grad", "kernels", "use_kernels"]
+__all__ = [
+    "FFI_TARGETS",
+    "GaussianGrad",
+    "MultiGaussianGrad",
+    "Sigmoid",
+    "Surrogate",
+    "__version__",
+    "gaussian_grad",
+    "kernels",
+    "multi_gaussian_grad",
+    "sigmoid",
+    "use_kernels",
+]

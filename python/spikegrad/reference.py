@@ -9,10 +9,13 @@ last place at z = x / sigma, and XLA flushes subnormals to zero; the kernels do 
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator, Sequence
 
 import jax.numpy as jnp
 from jax import Array
+from jax.scipy.special import expit, ndtr
 
 
 def wide_dtype(dtype: jnp.dtype) -> jnp.dtype:
@@ -25,18 +28,79 @@ def heaviside(x: Array) -> Array:
     return (x >= 0).astype(x.dtype)
 
 
-def gaussian_derivative(x: Array, t: Array, sigma: Array, alpha: Array, *, order: int) -> Array:
-    """`t g^(order)(x)` for `g(x) = alpha / (sigma sqrt(2 pi)) exp(-x^2 / (2 sigma^2))`, in x's dtype.
+def gaussian_mixture_derivative(x: Array, t: Array, *parameters: Array, order: int) -> Array:
+    """`t g^(order)(x)` for `g(x) = sum of w / (sigma sqrt(2 pi)) exp(-(x - mu)^2 / (2 sigma^2))`, in x's dtype.
 
-    NaN where sigma is not positive and finite or alpha not finite: under a trace nobody can raise.
+    The parameters are w, mu, sigma of each term. NaN where a sigma is not positive or a parameter not finite: under a
+    trace nobody can raise.
     """
     wide = wide_dtype(x.dtype)
-    # exp(-z^2 / 2) is 0 from |z| = 39 on, in float64 too, and then 0 at every order, but only while z is finite.
-    z = jnp.clip(x.astype(wide) / sigma, -40, 40)
-    valid = (sigma > 0) & jnp.isfinite(sigma) & jnp.isfinite(alpha)
-    amplitude = jnp.where(valid, alpha / (sigma * math.sqrt(2 * math.pi)), jnp.nan)
-    previous, g = jnp.zeros_like(z), amplitude * jnp.exp(-z * z / 2)
-    # g^(n+1) = -(x g^(n) + n g^(n-1)) / sigma^2. He_n and sigma^-n by themselves would leave the range first.
+    total = jnp.zeros((), wide)
+    for w, mu, sigma in _terms(parameters):
+        # exp(-z^2 / 2) is 0 from |z| = 39 on, in float64 too, and then 0 at every order, but only while z is finite.
+        z = jnp.clip((x.astype(wide) - mu) / sigma, -40, 40)
+        amplitude = _nan_unless(_is_gaussian(w, mu, sigma), w / (sigma * math.sqrt(2 * math.pi)))
+        previous, g = jnp.zeros_like(z), amplitude * jnp.exp(-z * z / 2)
+        # g^(n+1) = -(z g^(n) + n g^(n-1) / sigma) / sigma. He_n and sigma^-n by themselves would leave the range first.
+        for n in range(order):
+            previous, g = g, -(z * g + n * previous / sigma) / sigma
+        total = total + g
+    return (t.astype(wide) * total).astype(x.dtype)
+
+
+def gaussian_mixture_integral(x: Array, *parameters: Array) -> Array:
+    """The sum of `w Phi((x - mu) / sigma)`, in x's dtype; NaN as above."""
+    wide = wide_dtype(x.dtype)
+    total = jnp.zeros((), wide)
+    for w, mu, sigma in _terms(parameters):
+        total = total + _nan_unless(_is_gaussian(w, mu, sigma), w) * ndtr((x.astype(wide) - mu) / sigma)
+    return total.astype(x.dtype)
+
+
+def _terms(parameters: Sequence[Array]) -> Iterator[tuple[Array, ...]]:
+    return zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True)
+
+
+def _is_gaussian(w: Array, mu: Array, sigma: Array) -> Array:
+    return (sigma > 0) & jnp.isfinite(sigma) & jnp.isfinite(w) & jnp.isfinite(mu)
+
+
+def _nan_unless(valid: Array, value: Array) -> Array:
+    return jnp.where(valid, value, jnp.nan)
+
+
+def sigmoid_derivative(x: Array, t: Array, alpha: Array, *, order: int) -> Array:
+    """`t g^(order)(x)` for `g(x) = alpha s (1 - s)`, `s = expit(alpha x)`, in x's dtype; NaN unless alpha > 0, finite.
+
+    With `p = exp(-alpha |x|)`, g^(n) is `alpha^(n+1) (-sign x)^n p A(p) / (1 + p)^(n+2)`, where A has the Eulerian
+    numbers with alternating signs as coefficients; for an odd n it has the root p = 1, which is taken out.
+    """
+    wide = wide_dtype(x.dtype)
+    eulerian = [1]
+    for m in range(2, order + 2):
+        eulerian = [
+            (k + 1) * a + (m - k) * b for k, (a, b) in enumerate(zip([*eulerian, 0], [0, *eulerian], strict=True))
+        ]
+    signed = [(-1) ** k * c for k, c in enumerate(eulerian)]
+    if order % 2:
+        signed = list(itertools.accumulate(signed))[:-1]
+    # Over (n + 1)!, since float32 ends at 34!.
+    coefficients = [c / math.factorial(order + 1) for c in signed]
+    y = -alpha * jnp.abs(x.astype(wide))
+    p = jnp.exp(y)
+    g = alpha * p / (1 + p) ** 2
     for n in range(order):
-        previous, g = g, -(z * g + n * previous / sigma) / sigma
-    return (t.astype(wide) * g).astype(x.dtype)
+        g = g * (-(n + 2) * alpha / (1 + p))
+    if order % 2:
+        g = g * (jnp.sign(x.astype(wide)) * -jnp.expm1(y))
+    polynomial = jnp.zeros_like(p)
+    for c in reversed(coefficients):
+        polynomial = polynomial * p + c
+    valid = (alpha > 0) & jnp.isfinite(alpha)
+    return (t.astype(wide) * _nan_unless(valid, g * polynomial)).astype(x.dtype)
+
+
+def sigmoid_integral(x: Array, alpha: Array) -> Array:
+    """`expit(alpha x)`, in x's dtype; NaN as above."""
+    valid = (alpha > 0) & jnp.isfinite(alpha)
+    return _nan_unless(valid, expit(alpha * x.astype(wide_dtype(x.dtype)))).astype(x.dtype)

@@ -2,63 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
-from jax.custom_derivatives import SymbolicZero
-from jax.scipy.special import ndtr
 from jax.typing import ArrayLike
 
+from spikegrad.parameters import as_field, as_input, as_parameter, check_value, same_field
 from spikegrad.primitives.spike import spike
 from spikegrad.primitives.spike_derivative import spike_derivative
-from spikegrad.reference import wide_dtype
+from spikegrad.smooth_step import smooth_step
+from spikegrad.surrogate import Surrogate
 
 
-def _as_input(x: ArrayLike, *, differentiable: bool = False) -> Array:
-    # Not of what is an array already: jax 0.8 makes that a conversion, and in vmap mixes up its explicit sharding.
-    x = x if isinstance(x, Array) else jnp.asarray(x)
-    if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"x must be real, since x >= 0 has no meaning otherwise, and has dtype {x.dtype}")
-    if x.dtype == jnp.float8_e8m0fnu:
-        raise TypeError(f"x has dtype {x.dtype}, which has no 0 and no sign; convert it first")
-    if differentiable and not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"x must be floating-point to have a derivative, and has dtype {x.dtype}; convert it first")
-    return x
-
-
-def _check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float64) -> None:
-    """Raises where a concrete parameter is out of its range, as given or held in dtype; tracers pass."""
-    if isinstance(value, jax.core.Tracer):
-        return
-    values = np.asarray(value)
-    if values.dtype.kind not in "fiu" and not jnp.issubdtype(values.dtype, jnp.floating):
-        raise TypeError(f"{name} must be a real number or an array of them, and is {value!r}")
-    for held_in, where in ((np.float64, ""), (dtype, f" in {dtype}, in which it is held for this x")):
-        with np.errstate(over="ignore", under="ignore"):
-            held = values.astype(held_in)
-        if not np.all(np.isfinite(held)):
-            raise ValueError(f"{name} must be finite{where}, and is {value!r}")
-        if positive and not np.all(held > 0):
-            raise ValueError(f"{name} must be greater than 0{where}, and is {value!r}")
-
-
-def _as_parameter(name: str, value: ArrayLike, x: Array, *, positive: bool = False) -> Array:
-    """A parameter as the primitives take it: in x's wide dtype, of rank 0 or of x's rank."""
-    wide = wide_dtype(x.dtype)
-    _check_value(name, value, positive=positive, dtype=wide)
-    shape = np.shape(value)
-    if len(shape) > x.ndim or any(p not in (1, s) for p, s in zip(shape[::-1], x.shape[::-1], strict=False)):
-        raise ValueError(f"{name} of shape {shape} does not broadcast to x of shape {x.shape}")
-    parameter = jnp.asarray(value, dtype=wide)
-    return jnp.expand_dims(parameter, range(x.ndim - len(shape))) if shape else parameter
-
-
-def _gaussian_parameters(x: Array, sigma: ArrayLike, alpha: ArrayLike) -> tuple[Array, Array]:
-    return _as_parameter("sigma", sigma, x, positive=True), _as_parameter("alpha", alpha, x)
+def _gaussian_parameters(x: Array, sigma: ArrayLike, alpha: ArrayLike) -> tuple[Array, ...]:
+    weight, sigma = as_parameter("alpha", alpha, x), as_parameter("sigma", sigma, x, positive=True)
+    return weight, as_parameter("mu", 0.0, x), sigma
 
 
 def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) -> Array:
@@ -96,41 +56,180 @@ def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) 
     >>> jax.grad(lambda x: gaussian_grad(x).sum())(jnp.array([-1.0, 0.0, 1.0]))
     Array([0.05399097, 0.3989423 , 0.05399097], dtype=float32)
     """
-    x = _as_input(x)
-    return spike(x, *_gaussian_parameters(x, sigma, alpha), family="gaussian")
+    x = as_input(x)
+    return spike(x, *_gaussian_parameters(x, sigma, alpha), family="gaussian_mixture")
 
 
-@jax.custom_jvp
-def _gaussian_integral(x: Array, sigma: Array, alpha: Array) -> Array:
-    valid = (sigma > 0) & jnp.isfinite(sigma) & jnp.isfinite(alpha)
-    return jnp.where(valid, alpha * ndtr(jnp.asarray(x, sigma.dtype) / sigma), jnp.nan).astype(x.dtype)
+def _multi_gaussian_parameters(
+    x: Array, h: ArrayLike, s: ArrayLike, sigma: ArrayLike, scale: ArrayLike
+) -> tuple[Array, ...]:
+    given: Mapping[str, Any] = {"h": h, "s": s, "sigma": sigma, "scale": scale}
+    positive = ("s", "sigma")
+    if all(isinstance(value, float) for value in given.values()):
+        # Formed in float64 and rounded once, below; of arrays and tracers it is formed in x's wide dtype.
+        for name, value in given.items():
+            check_value(name, value, positive=name in positive)
+    else:
+        given = {name: as_parameter(name, value, x, positive=name in positive) for name, value in given.items()}
+    h, s, sigma, scale = given.values()
+    middle, side = as_parameter("scale * (1 + h)", scale * (1 + h), x), as_parameter("-scale * h", -scale * h, x)
+    narrow = as_parameter("sigma", sigma, x, positive=True)
+    wide = as_parameter("s * sigma", s * sigma, x, positive=True)
+    centre, left = as_parameter("mu", 0.0, x), as_parameter("-sigma", -sigma, x)
+    return middle, centre, narrow, side, narrow, wide, side, left, wide
 
 
-@functools.partial(_gaussian_integral.defjvp, symbolic_zeros=True)
-def _gaussian_integral_jvp(primals: Any, tangents: Any) -> tuple[Array, Any]:
-    # The tangents of alpha Phi(x / sigma) are those of the derivatives, at order -1.
-    x, sigma, alpha = primals
-    x_dot, sigma_dot, alpha_dot = tangents
-    out = _gaussian_integral(x, sigma, alpha)
-    tangent = jnp.zeros_like(out)
-    if not isinstance(x_dot, SymbolicZero):
-        tangent += spike_derivative(x, x_dot, sigma, alpha, family="gaussian", order=0)
-    if not isinstance(sigma_dot, SymbolicZero):
-        wide_one, wide_x = jnp.ones((), sigma.dtype), jnp.asarray(x, sigma.dtype)
-        first = spike_derivative(wide_x, wide_one, sigma, alpha, family="gaussian", order=1)
-        tangent += (first * (sigma * sigma_dot)).astype(x.dtype)
-    if not isinstance(alpha_dot, SymbolicZero):
-        unit = _gaussian_integral(x, sigma, jnp.ones_like(alpha)).astype(alpha.dtype)
-        tangent += (unit * alpha_dot).astype(x.dtype)
-    return out, tangent
+def multi_gaussian_grad(
+    x: ArrayLike, h: ArrayLike = 0.15, s: ArrayLike = 6.0, sigma: ArrayLike = 0.5, scale: ArrayLike = 0.5
+) -> Array:
+    r"""The spike of x, with the multi-Gaussian as its derivative: a Gaussian with a shallow trough on either side.
+
+    Forward, the Heaviside step: 1 where `x >= 0`, else 0. Its derivative is
+
+    .. math::
+        g(x) = \mathrm{scale} \, [(1 + h) N(x; 0, \sigma) - h N(x; \sigma, s \sigma) - h N(x; -\sigma, s \sigma)]
+
+    with :math:`N(x; \mu, \sigma)` the density of the normal distribution, in one pass over memory, and its further
+    derivatives are its true ones. Everything else is as for `gaussian_grad`.
+
+    Args:
+        x: the input, any shape, any real dtype.
+        h: the weight of the two negative Gaussians, finite; with 0 it is `gaussian_grad(x, sigma, scale)`.
+        s: how many times wider they are, > 0.
+        sigma: the standard deviation of the middle one, and where the others are, > 0.
+        scale: the factor in front, finite. Each parameter is a number or an array that broadcasts to x; a changed value
+            compiles nothing.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: x is complex, or a parameter is no real number.
+        ValueError: a parameter does not broadcast to x, or is concrete and out of its range (a traced one gives NaN).
+
+    References:
+        B. Yin, F. Corradi, S. M. Bohté, "Accurate and efficient time-domain classification with adaptive spiking
+        recurrent neural networks", Nature Machine Intelligence 3 (2021).
+
+    >>> jax.vmap(jax.grad(multi_gaussian_grad))(jnp.array([0.0, 0.5, 1.0, 2.0])).round(4)
+    Array([ 0.4391,  0.2589,  0.0435, -0.0157], dtype=float32)
+    """
+    x = as_input(x)
+    return spike(x, *_multi_gaussian_parameters(x, h, s, sigma, scale), family="gaussian_mixture")
 
 
-class GaussianGrad:
+def _sigmoid_parameters(x: Array, alpha: ArrayLike) -> tuple[Array, ...]:
+    return (as_parameter("alpha", alpha, x, positive=True),)
+
+
+def sigmoid(x: ArrayLike, alpha: ArrayLike = 4.0) -> Array:
+    r"""The spike of x, with the derivative of the logistic function as its derivative.
+
+    Forward, the Heaviside step: 1 where `x >= 0`, else 0. Its derivative is
+
+    .. math:: g(x) = \alpha \, s (1 - s), \qquad s = \frac{1}{1 + e^{-\alpha x}}
+
+    and its further derivatives are its true ones. Everything else is as for `gaussian_grad`.
+
+    Args:
+        x: the input, any shape, any real dtype.
+        alpha: the steepness, > 0: a number or an array that broadcasts to x; a changed value compiles nothing.
+
+    Returns:
+        An array of x's shape and dtype.
+
+    Raises:
+        TypeError: x is complex, or alpha is no real number.
+        ValueError: alpha does not broadcast to x, or is concrete and not positive and finite (a traced one gives NaN).
+
+    >>> jax.vmap(jax.grad(sigmoid))(jnp.array([0.0, 0.5, 1.0]))
+    Array([1.        , 0.41997433, 0.07065082], dtype=float32)
+    """
+    x = as_input(x)
+    return spike(x, *_sigmoid_parameters(x, alpha), family="sigmoid")
+
+
+class _FamilySurrogate(Surrogate):
+    """A surrogate of a family with kernels: opaque, immutable, picklable, equal to another of the same parameters."""
+
+    __slots__ = ()
+
+    _family: ClassVar[str]
+    _names: ClassVar[tuple[str, ...]]  # in the order of repr
+    _positive: ClassVar[frozenset[str]]
+
+    def __init__(self, **parameters: ArrayLike):
+        for name, value in parameters.items():
+            check_value(name, value, positive=name in self._positive)
+            object.__setattr__(self, name, as_field(value))
+
+    def _parameters(self, x: Array) -> tuple[Array, ...]:
+        raise NotImplementedError
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._names}
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """The spike of x, in x's shape and dtype."""
+        x = as_input(x)
+        return spike(x, *self._parameters(x), family=self._family)
+
+    def surrogate_grad(self, x: ArrayLike) -> Array:
+        """The derivative g(x) that stands in for that of the step, in x's shape and dtype; itself differentiable.
+
+        Raises:
+            TypeError: x is not floating-point.
+        """
+        x = as_input(x, differentiable=True)
+        return spike_derivative(x, jnp.ones((), x.dtype), *self._parameters(x), family=self._family, order=0)
+
+    def surrogate_fun(self, x: ArrayLike) -> Array:
+        """The smooth function whose derivative is `surrogate_grad`, 0 at -infinity, in x's shape and dtype.
+
+        Raises:
+            TypeError: x is not floating-point.
+        """
+        x = as_input(x, differentiable=True)
+        return smooth_step(self._family, x, *self._parameters(x))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; make a new one with the other {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._fields().items())})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(same_field(value, getattr(other, name)) for name, value in self._fields().items())
+
+    def __hash__(self) -> int:
+        for name, value in self._fields().items():
+            if not isinstance(value, float):
+                raise TypeError(
+                    f"{self!r} has an array as its {name} and cannot be hashed, as a static argument of jit has to be; "
+                    f"pass {name} as an argument of its own, and make the surrogate inside"
+                )
+        return hash((type(self), *self._fields().values()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make, (type(self), self._fields())
+
+
+def _make(surrogate: type[_FamilySurrogate], parameters: dict[str, Any]) -> _FamilySurrogate:
+    return surrogate(**parameters)
+
+
+class GaussianGrad(_FamilySurrogate):
     r"""The spike with the Gaussian as its derivative, as an object to call.
 
     `GaussianGrad(sigma, alpha)(x)` is `gaussian_grad(x, sigma, alpha)`, which see. The object is opaque (no pytree, no
     module: libraries that train whatever arrays they find in a module find none), immutable, picklable, and equal to
-    another of the same parameters, so that as a static argument of `jit` it traces once.
+    another of the same parameters, so that as a static argument of `jit` it traces once. `surrogate_fun` is
+    :math:`\alpha \Phi(x / \sigma)`, from 0 to alpha.
 
     Args:
         sigma: the standard deviation, > 0.
@@ -147,82 +246,88 @@ class GaussianGrad:
     Array([0.05399097, 0.3989423 , 0.05399097], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "alpha", "sigma")  # jit holds what it compiles by weak reference
+    __slots__ = ("alpha", "sigma")
 
     sigma: float | Array
     alpha: float | Array
 
+    _family = "gaussian_mixture"
+    _names = ("alpha", "sigma")
+    _positive = frozenset({"sigma"})
+
     def __init__(self, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5):
-        _check_value("sigma", sigma, positive=True)
-        _check_value("alpha", alpha, positive=False)
-        object.__setattr__(self, "sigma", _as_field(sigma))
-        object.__setattr__(self, "alpha", _as_field(alpha))
+        super().__init__(sigma=sigma, alpha=alpha)
 
-    def __call__(self, x: ArrayLike) -> Array:
-        """The spike of x, in x's shape and dtype."""
-        return gaussian_grad(x, self.sigma, self.alpha)
-
-    def surrogate_grad(self, x: ArrayLike) -> Array:
-        """The derivative g(x) that stands in for that of the step, in x's shape and dtype; itself differentiable.
-
-        Raises:
-            TypeError: x is not floating-point.
-        """
-        x = _as_input(x, differentiable=True)
-        parameters = _gaussian_parameters(x, self.sigma, self.alpha)
-        return spike_derivative(x, jnp.ones((), x.dtype), *parameters, family="gaussian", order=0)
-
-    def surrogate_fun(self, x: ArrayLike) -> Array:
-        r"""The smooth function whose derivative is `surrogate_grad`: :math:`\alpha \Phi(x / \sigma)`, from 0 to alpha.
-
-        Raises:
-            TypeError: x is not floating-point.
-        """
-        x = _as_input(x, differentiable=True)
-        return _gaussian_integral(x, *_gaussian_parameters(x, self.sigma, self.alpha))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; make a new one with the other {name}")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable")
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(alpha={self.alpha}, sigma={self.sigma})"
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return _same(self.sigma, other.sigma) and _same(self.alpha, other.alpha)
-
-    def __hash__(self) -> int:
-        for name in ("sigma", "alpha"):
-            if not isinstance(getattr(self, name), float):
-                raise TypeError(
-                    f"{self!r} has an array as its {name} and cannot be hashed, as a static argument of jit has to be; "
-                    f"pass {name} as an argument of its own and call gaussian_grad(x, sigma, alpha)"
-                )
-        return hash((type(self), self.sigma, self.alpha))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.sigma, self.alpha)
+    def _parameters(self, x: Array) -> tuple[Array, ...]:
+        return _gaussian_parameters(x, self.sigma, self.alpha)
 
 
-def _as_field(value: Any) -> Any:
-    """A parameter as an object keeps it: a concrete scalar as a float, a NumPy array as a read-only copy."""
-    if isinstance(value, jax.core.Tracer):
-        return value
-    if np.ndim(value) == 0:
-        return float(value)
-    if isinstance(value, Array):
-        return value
-    array = np.array(value)
-    array.setflags(write=False)
-    return array
+class MultiGaussianGrad(_FamilySurrogate):
+    r"""The spike with the multi-Gaussian as its derivative, as an object to call.
+
+    `MultiGaussianGrad(h, s, sigma, scale)(x)` is `multi_gaussian_grad(x, h, s, sigma, scale)`, which see; what holds of
+    `GaussianGrad` as an object holds of it. `surrogate_fun` is the same sum of :math:`\Phi((x - \mu) / \sigma)`, from 0
+    to `scale * (1 - h)`.
+
+    Args:
+        h: the weight of the two negative Gaussians, finite.
+        s: how many times wider they are, > 0.
+        sigma: the standard deviation of the middle one, and where the others are, > 0.
+        scale: the factor in front, finite.
+
+    Raises:
+        TypeError: a parameter is no real number.
+        ValueError: s or sigma is not positive or a parameter not finite.
+
+    >>> MultiGaussianGrad().surrogate_grad(jnp.array([0.0, 0.5, 1.0, 2.0])).round(4)
+    Array([ 0.4391,  0.2589,  0.0435, -0.0157], dtype=float32)
+    """
+
+    __slots__ = ("h", "s", "scale", "sigma")
+
+    h: float | Array
+    s: float | Array
+    sigma: float | Array
+    scale: float | Array
+
+    _family = "gaussian_mixture"
+    _names = ("h", "s", "sigma", "scale")
+    _positive = frozenset({"s", "sigma"})
+
+    def __init__(self, h: ArrayLike = 0.15, s: ArrayLike = 6.0, sigma: ArrayLike = 0.5, scale: ArrayLike = 0.5):
+        super().__init__(h=h, s=s, sigma=sigma, scale=scale)
+
+    def _parameters(self, x: Array) -> tuple[Array, ...]:
+        return _multi_gaussian_parameters(x, self.h, self.s, self.sigma, self.scale)
 
 
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
-        return a is b
-    a, b = np.asarray(a), np.asarray(b)
-    return a.dtype == b.dtype and np.array_equal(a, b)
+class Sigmoid(_FamilySurrogate):
+    r"""The spike with the derivative of the logistic function as its derivative, as an object to call.
+
+    `Sigmoid(alpha)(x)` is `sigmoid(x, alpha)`, which see; what holds of `GaussianGrad` as an object holds of it.
+    `surrogate_fun` is the logistic function :math:`1 / (1 + e^{-\alpha x})`.
+
+    Args:
+        alpha: the steepness, > 0.
+
+    Raises:
+        TypeError: alpha is no real number.
+        ValueError: alpha is not positive and finite.
+
+    >>> Sigmoid().surrogate_grad(jnp.array([0.0, 0.5, 1.0]))
+    Array([1.        , 0.41997433, 0.07065082], dtype=float32)
+    """
+
+    __slots__ = ("alpha",)
+
+    alpha: float | Array
+
+    _family = "sigmoid"
+    _names = ("alpha",)
+    _positive = frozenset({"alpha"})
+
+    def __init__(self, alpha: ArrayLike = 4.0):
+        super().__init__(alpha=alpha)
+
+    def _parameters(self, x: Array) -> tuple[Array, ...]:
+        return _sigmoid_parameters(x, self.alpha)

@@ -7,7 +7,8 @@ import jax.ffi
 from spikegrad.jax_versions import check_jaxlib
 
 HEAVISIDE = "spikegrad.heaviside.v1"
-GAUSSIAN = "spikegrad.gaussian.v1"
+GAUSSIAN_MIXTURE = "spikegrad.gaussian_mixture.v1"
+SIGMOID = "spikegrad.sigmoid.v1"
 
 
 def _register() -> tuple[str, ...]:

@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "cpu/instruction_set.h"
-#include "math/gaussian.h"
+#include "math/gaussian_mixture.h"
 #include "math/half.h"
 #include "math/heaviside.h"
+#include "math/sigmoid.h"
 
 namespace py = pybind11;
 using namespace spikegrad;
@@ -36,46 +37,93 @@ struct Held<Float16> : HeldAsBits<Float16> {};
 template <>
 struct Held<BFloat16> : HeldAsBits<BFloat16> {};
 
+template <class Family>
+Family prepared(const std::vector<double>& parameters, int64_t order) {
+  const size_t terms = parameters.size() / Family::parameters;
+  if (terms == 0 || terms > Family::most_terms || parameters.size() % Family::parameters != 0) {
+    throw std::invalid_argument("not a number of parameters that the family has");
+  }
+  Family g;
+  prepare(g, parameters.data(), static_cast<int64_t>(terms), order);
+  return g;
+}
+
+template <class T>
+const ElementKernels<T>& kernels_of(const std::string& set, ElementKernels<T> Kernels::* table) {
+  for (const InstructionSet& candidate : available_instruction_sets()) {
+    if (set == candidate.name) return candidate.kernels->*table;
+  }
+  throw std::invalid_argument("no such instruction set here: " + set);
+}
+
+template <class Value, class W>
+W value_of(const Value& g, W x, W t) {
+  Reduced<W> r[Value::powers];
+  W change[Value::powers];
+  typename Format<W>::Bits exponent[Value::powers];
+  reduce(x, g, r);
+  for (int k = 0; k < Value::powers; k++) {
+    change[k] = exp2_minus_one(-r[k].fraction);
+    exponent[k] = r[k].exponent;
+  }
+  return finish(x, t, change, exponent, g);
+}
+
+template <class T, class Family>
+void define_family(py::module_& m, const std::string& name, ElementKernels<T> Kernels::* table) {
+  using H = Held<T>;
+  using N = typename H::type;
+  using W = decltype(widen(T{}));
+  // Order 0 the fast way, one element after the other.
+  m.def(("value_" + name).c_str(), [](py::array_t<N> x, py::array_t<N> t, const std::vector<double>& parameters) {
+    const Family g = prepared<Family>(parameters, 0);
+    py::object out;
+    const bool done = with_value(g, W{}, [&](const auto& value) {
+      out = py::vectorize(
+          [&value](N x, N t) { return H::out(narrow(value_of(value, widen(H::in(x)), widen(H::in(t))), T{})); })(x, t);
+    });
+    if (!done) throw std::invalid_argument("no fast way at these parameters");
+    return out;
+  });
+  m.def(("run_" + name).c_str(), [table](const std::string& set, py::array_t<N> x, py::array_t<N> t,
+                                         const std::vector<double>& parameters, int64_t order, bool in_place) {
+    const DerivativeKernels<T, Family>& kernels = kernels_of(set, table);
+    py::array_t<N> out = in_place ? x : py::array_t<N>(x.size());
+    const bool scalar_t = t.ndim() == 0;
+    if (!scalar_t && t.size() != x.size()) throw std::invalid_argument("t must have the size of x, or rank 0");
+    (scalar_t ? kernels.scalar_t : kernels.array_t)(
+        reinterpret_cast<const T*>(x.data()), reinterpret_cast<const T*>(t.data()),
+        reinterpret_cast<T*>(out.mutable_data()), x.size(), prepared<Family>(parameters, order));
+    return out;
+  });
+}
+
 template <class T>
 void define(py::module_& m, const std::string& dtype, ElementKernels<T> Kernels::* table) {
   using H = Held<T>;
   using N = typename H::type;
   m.def(("heaviside_" + dtype).c_str(), py::vectorize([](N x) { return H::out(heaviside(H::in(x))); }));
-  m.def(("gaussian_value_" + dtype).c_str(), py::vectorize([](N x, N t, double sigma, double alpha) {
-          const PreparedGaussian g = prepare_gaussian(sigma, alpha, 0);
-          return H::out(narrow(gaussian_value(widen(H::in(x)), widen(H::in(t)), value_of(g, T{})), T{}));
-        }));
-  m.def(("gaussian_derivative_" + dtype).c_str(),
-        py::vectorize([](N x, N t, double sigma, double alpha, int64_t order) {
-          const PreparedGaussian g = prepare_gaussian(sigma, alpha, order);
-          return H::out(gaussian_derivative_element(H::in(x), H::in(t), g, order));
-        }));
-
   m.def(("run_heaviside_" + dtype).c_str(), [table](const std::string& set, py::array_t<N> x) {
-    for (const InstructionSet& candidate : available_instruction_sets()) {
-      if (set != candidate.name) continue;
-      py::array_t<N> out(x.size());
-      (candidate.kernels->*table)
-          .heaviside(reinterpret_cast<const T*>(x.data()), reinterpret_cast<T*>(out.mutable_data()), x.size());
-      return out;
-    }
-    throw std::invalid_argument("no such instruction set here: " + set);
+    py::array_t<N> out(x.size());
+    kernels_of(set, table)
+        .heaviside(reinterpret_cast<const T*>(x.data()), reinterpret_cast<T*>(out.mutable_data()), x.size());
+    return out;
   });
-  m.def(("run_gaussian_" + dtype).c_str(), [table](const std::string& set, py::array_t<N> x, py::array_t<N> t,
-                                                   double sigma, double alpha, int64_t order, bool in_place) {
-    for (const InstructionSet& candidate : available_instruction_sets()) {
-      if (set != candidate.name) continue;
-      const auto& kernels = candidate.kernels->*table;
-      py::array_t<N> out = in_place ? x : py::array_t<N>(x.size());
-      const bool scalar_t = t.ndim() == 0;
-      if (!scalar_t && t.size() != x.size()) throw std::invalid_argument("t must have the size of x, or rank 0");
-      (scalar_t ? kernels.gaussian_scalar : kernels.gaussian)(
-          reinterpret_cast<const T*>(x.data()), reinterpret_cast<const T*>(t.data()),
-          reinterpret_cast<T*>(out.mutable_data()), x.size(), prepare_gaussian(sigma, alpha, order));
-      return out;
-    }
-    throw std::invalid_argument("no such instruction set here: " + set);
-  });
+  define_family<T, GaussianMixture>(m, "gaussian_mixture_" + dtype, table);
+  define_family<T, Sigmoid>(m, "sigmoid_" + dtype, table);
+}
+
+template <class Family>
+void define_terms(py::module_& m, const std::string& name) {
+  m.def(("derivative_" + name).c_str(),
+        [](py::array_t<double> x, py::array_t<double> t, const std::vector<double>& parameters, int64_t order) {
+          const Family g = prepared<Family>(parameters, order);
+          return py::vectorize([&g, order](double x, double t) {
+            double sum = term(x, t, 0, g, order);
+            for (int64_t k = 1; k < g.terms; k++) sum += term(x, t, k, g, order);
+            return sum;
+          })(x, t);
+        });
 }
 
 }  // namespace
@@ -85,6 +133,8 @@ PYBIND11_MODULE(spikegrad_scalar, m) {
   define<BFloat16>(m, "bf16", &Kernels::bf16);
   define<float>(m, "f32", &Kernels::f32);
   define<double>(m, "f64", &Kernels::f64);
+  define_terms<GaussianMixture>(m, "gaussian_mixture");
+  define_terms<Sigmoid>(m, "sigmoid");
   m.def("widen_f16", py::vectorize([](uint16_t x) { return widen(Float16{x}); }));
   m.def("narrow_f16", py::vectorize([](float x) { return narrow(x, Float16{}).bits; }));
   m.def("widen_bf16", py::vectorize([](uint16_t x) { return widen(BFloat16{x}); }));

@@ -5,7 +5,7 @@ A family is named by a string in the primitives' parameters, so that a jaxpr can
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,34 +26,59 @@ class Family:
     """One family g(x; parameters).
 
     Attributes:
-        parameters: their names.
+        parameters: the names of a term's parameters; a family is a sum of terms.
         target: the FFI target of the kernel, which takes (x, t, *parameters) and the attribute `order`.
-        reference: `reference(x, t, *parameters, order=n)`, the same in `jax.numpy`.
-        parameter_jvps: for each parameter, the tangent of `t g^(n)(x)` along that parameter's tangent, in closed form:
-            a function of (derivative, parameters, n, parameter_tangent), all of them in x's wide dtype.
+        derivative: `derivative(x, t, *parameters, order=n)`, the same in `jax.numpy`.
+        integral: `integral(x, *parameters)`, the function whose derivative g is; order -1 below.
+        parameter_jvp: the tangent of `t g^(n)(x)` along the tangent of one parameter, in closed form: a function of
+            (derivative, x, parameters, index, n, parameter_tangent), all of them in x's wide dtype.
     """
 
     parameters: tuple[str, ...]
     target: str
-    reference: Callable[..., Array]
-    parameter_jvps: tuple[Callable[[BindDerivative, Any, int, Array], Array], ...]
+    derivative: Callable[..., Array]
+    integral: Callable[..., Array]
+    parameter_jvp: Callable[[BindDerivative, Array, Sequence[Any], int, int, Any], Array]
 
 
-def _gaussian_by_sigma(derivative: BindDerivative, parameters: Any, order: int, tangent: Array) -> Array:
-    sigma, alpha = parameters  # the Gaussian solves the heat equation: dg/dsigma = sigma g''
-    return derivative(sigma, alpha, order=order + 2) * (sigma * tangent)
+def _gaussian_mixture_jvp(
+    derivative: BindDerivative, x: Array, parameters: Sequence[Any], index: int, order: int, tangent: Any
+) -> Array:
+    term, which = divmod(index, 3)
+    weight, mean, sigma = parameters[3 * term : 3 * term + 3]
+    if which == 0:  # not g / w: w may be 0
+        return derivative(jnp.ones_like(weight), mean, sigma, order=order) * tangent
+    if which == 1:
+        return derivative(weight, mean, sigma, order=order + 1) * -tangent
+    # The Gaussian solves the heat equation: dg/dsigma = sigma g''.
+    return derivative(weight, mean, sigma, order=order + 2) * (sigma * tangent)
 
 
-def _gaussian_by_alpha(derivative: BindDerivative, parameters: Any, order: int, tangent: Array) -> Array:
-    sigma, alpha = parameters  # not g / alpha: alpha may be 0
-    return derivative(sigma, jnp.ones_like(alpha), order=order) * tangent
+def _sigmoid_jvp(
+    derivative: BindDerivative, x: Array, parameters: Sequence[Any], index: int, order: int, tangent: Any
+) -> Array:
+    # g^(n)(x) = alpha^(n+1) f(alpha x)
+    (alpha,) = parameters
+    higher = derivative(alpha, order=order + 1)
+    product = jnp.where(higher == 0, 0, x * higher)  # also where x is infinite
+    if order >= 0:
+        product = product + (order + 1) * derivative(alpha, order=order)
+    return product * (tangent / alpha)
 
 
 FAMILIES = {
-    "gaussian": Family(
-        parameters=("sigma", "alpha"),
-        target=targets.GAUSSIAN,
-        reference=reference.gaussian_derivative,
-        parameter_jvps=(_gaussian_by_sigma, _gaussian_by_alpha),
+    "gaussian_mixture": Family(
+        parameters=("w", "mu", "sigma"),
+        target=targets.GAUSSIAN_MIXTURE,
+        derivative=reference.gaussian_mixture_derivative,
+        integral=reference.gaussian_mixture_integral,
+        parameter_jvp=_gaussian_mixture_jvp,
+    ),
+    "sigmoid": Family(
+        parameters=("alpha",),
+        target=targets.SIGMOID,
+        derivative=reference.sigmoid_derivative,
+        integral=reference.sigmoid_integral,
+        parameter_jvp=_sigmoid_jvp,
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,10 @@ from spikegrad.reference import wide_dtype
 
 def check_parameters(x: Any, parameters: Sequence[Any], family: str) -> None:
     """Raises where parameters are not of rank 0 or of x's rank and broadcasting to it, or not of x's wide dtype."""
-    for name, parameter in zip(FAMILIES[family].parameters, parameters, strict=True):
+    names = FAMILIES[family].parameters
+    if not parameters or len(parameters) % len(names):
+        raise TypeError(f"{family} takes ({', '.join(names)}) for each term, and got {len(parameters)} parameters")
+    for name, parameter in zip(itertools.cycle(names), parameters, strict=False):
         if parameter.dtype != wide_dtype(x.dtype):
             raise TypeError(f"{name} must be {wide_dtype(x.dtype)} for x of {x.dtype}, and is {parameter.dtype}")
         if parameter.ndim == 0:

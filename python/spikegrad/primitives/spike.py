@@ -32,9 +32,15 @@ def spike(x: Array, *parameters: Array, family: str) -> Array:
     return bind(spike_p, x, *parameters, family=family, kernels=kernel_switch.kernels_enabled())
 
 
+def step(x: Array) -> Array:
+    """Binds `spike` of no family: the step for itself, to be wrapped in a rule of its own."""
+    return bind(spike_p, x, family=None, kernels=kernel_switch.kernels_enabled())
+
+
 @spike_p.def_abstract_eval
-def _abstract_eval(x: ShapedArray, *parameters: ShapedArray, family: str, kernels: bool) -> ShapedArray:
-    check_parameters(x, parameters, family)
+def _abstract_eval(x: ShapedArray, *parameters: ShapedArray, family: str | None, kernels: bool) -> ShapedArray:
+    if family is not None:
+        check_parameters(x, parameters, family)
     return x
 
 
@@ -49,7 +55,7 @@ def _jvp(primals: Any, tangents: Any, *, family: str, kernels: bool) -> tuple[Ar
 ad.primitive_jvps[spike_p] = _jvp
 
 
-def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, kernels: bool) -> tuple[Array, int]:
+def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str | None, kernels: bool) -> tuple[Array, int]:
     (x, *parameters), (x_dim, *parameter_dims) = operands, dims
     batch = Batch(axis_data, x, x_dim, dim=0 if x_dim is None else x_dim)
     parameters = batch.parameters(parameters, parameter_dims)
@@ -59,11 +65,11 @@ def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, kernels: bo
 define_batching(spike_p, _batch)
 
 
-def _reference(x: Array, *parameters: Array, family: str, kernels: bool) -> Array:
+def _reference(x: Array, *parameters: Array, family: str | None, kernels: bool) -> Array:
     return reference.heaviside(x)
 
 
-def _kernel(x: Array, *parameters: Array, family: str, kernels: bool) -> Array:
+def _kernel(x: Array, *parameters: Array, family: str | None, kernels: bool) -> Array:
     return elementwise_call(targets.HEAVISIDE, x)
 
 

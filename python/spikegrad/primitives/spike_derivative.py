@@ -28,8 +28,8 @@ from spikegrad.primitives.families import FAMILIES
 from spikegrad.primitives.operand_checks import check_parameters
 from spikegrad.reference import wide_dtype
 
-HIGHEST_ORDER = 256
-"""As in csrc/math/gaussian.h, which tells why there is one."""
+HIGHEST_ORDER = 64
+"""As in csrc/math/family.h, which tells why there is one."""
 
 spike_derivative_p = Primitive("spike_derivative")
 evaluate_by_jit(spike_derivative_p)
@@ -74,9 +74,11 @@ def _jvp(primals: Any, tangents: Any, *, family: str, order: int, kernels: bool)
         if not isinstance(x_dot, ad.Zero):
             wide_t_dot = lax.convert_element_type(x_dot, wide) * wide_t
             wide_terms.append(derivative(wide_x, wide_t_dot, *parameters, order=order + 1))
-        for parameter_jvp, dot in zip(FAMILIES[family].parameter_jvps, parameter_dots, strict=True):
+        wide_derivative = functools.partial(derivative, wide_x, wide_t)
+        for i, dot in enumerate(parameter_dots):
             if not isinstance(dot, ad.Zero):
-                wide_terms.append(parameter_jvp(functools.partial(derivative, wide_x, wide_t), parameters, order, dot))
+                jvp = FAMILIES[family].parameter_jvp(wide_derivative, wide_x, parameters, i, order, dot)
+                wide_terms.append(jvp)
         terms.append(lax.convert_element_type(functools.reduce(lax.add, wide_terms), out.dtype))
     if not terms:
         return out, ad.Zero(jax.typeof(out).to_tangent_aval())
@@ -129,7 +131,7 @@ define_batching(spike_derivative_p, _batch)
 
 
 def _reference(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
-    return FAMILIES[family].reference(x, t, *parameters, order=order)
+    return FAMILIES[family].derivative(x, t, *parameters, order=order)
 
 
 def _kernel(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:

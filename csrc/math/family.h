@@ -1,0 +1,29 @@
+// What a family of surrogates g(x; parameters) is to the kernels. gaussian_mixture.h and sigmoid.h are two; a third is
+// a header like these and an entry in each backend's table.
+//
+//   struct Family                          what is worked out once a call, from the parameters and the order
+//     parameters, most_terms               g is a sum of up to most_terms terms with this many parameters each
+//     order, terms
+//   prepare(family, parameters, terms, order)
+//   term(x, t, k, family, order)           the k-th term of t g^(order)(x), t finite, in double
+//   with_value(family, T, use)             calls use(value), if order 0 has a faster way in T at these parameters
+//
+//   struct Value<T>                        that faster way, in steps that the kernels run one after the other over a
+//   block
+//     powers                               how many powers of two g(x) is made of
+//   reduce(x, value, reduced)              these powers of x, each as 2^(exponent - fraction), |fraction| <= 1/2
+//   finish(x, t, change, exponent, value)  t g(x), given change = 2^-fraction - 1 of each
+#ifndef SPIKEGRAD_MATH_FAMILY_H_
+#define SPIKEGRAD_MATH_FAMILY_H_
+
+#include "math/scalar.h"
+
+namespace spikegrad {
+
+// The numbers in a derivative's polynomial grow like n!, and leave the range of a double in the end. Nobody nests so
+// many gradients.
+constexpr int64_t kHighestOrder = 64;
+
+}  // namespace spikegrad
+
+#endif  // SPIKEGRAD_MATH_FAMILY_H_

@@ -1,0 +1,101 @@
+// Numbers taken apart into a mantissa and a power of two, so that no exponent leaves its range before the end.
+#ifndef SPIKEGRAD_MATH_POWERS_H_
+#define SPIKEGRAD_MATH_POWERS_H_
+
+#include "math/error_free.h"
+#include "math/scalar.h"
+
+namespace spikegrad {
+
+struct Split {
+  double mantissa;  // 1 <= |mantissa| < 2
+  int64_t exponent;
+};
+
+// x = mantissa 2^exponent, for x finite and not 0.
+SPIKEGRAD_SCALAR Split split(double x) {
+  const double scaled = (x < 0 ? -x : x) < 0x1p-1022 ? x * 0x1p64 : x;
+  const int64_t bits = bit_cast<int64_t>(scaled);
+  const int64_t exponent = ((bits >> 52) & 0x7ff) - 1023;
+  return {scaled * power_of_two<double>(-exponent), scaled == x ? exponent : exponent - 64};
+}
+
+// Rounds a pair of doubles to a pair of T, once times a power of two.
+template <class T>
+SPIKEGRAD_SCALAR Pair<T> rounded(Pair<double> p, double factor) {
+  const T high = static_cast<T>(p.high * factor);
+  return {high, static_cast<T>((p.high * factor - high) + p.low * factor)};
+}
+
+// x within +-limit. Written so that a NaN stays one.
+template <class T>
+SPIKEGRAD_SCALAR T clamped(T x, T limit) {
+  const T near = limit < x ? limit : x;
+  return -limit > near ? -limit : near;
+}
+
+// 2^(e - q) as 2^(exponent - fraction), |fraction| <= 1/2.
+template <class T>
+struct Reduced {
+  T fraction;
+  typename Format<T>::Bits exponent;
+};
+
+// 2^(exponent - q) for q = high + low, low being at most some rounding errors of high.
+template <class T>
+SPIKEGRAD_SCALAR Reduced<T> reduced(typename Format<T>::Bits exponent, T high, T low) {
+  const T shifted = Format<T>::round - high;
+  const auto n = bit_cast<typename Format<T>::Bits>(shifted) - bit_cast<typename Format<T>::Bits>(Format<T>::round);
+  return {(high + (shifted - Format<T>::round)) + low, static_cast<typename Format<T>::Bits>(exponent + n)};
+}
+
+// x times rate, each a pair, as a product and what was rounded off.
+template <class T>
+SPIKEGRAD_SCALAR Pair<T> rated(Pair<T> x, Pair<T> rate) {
+  const Pair<T> q = two_product(x.high, rate.high);
+  return {q.high, multiply_add(x.low, rate.high, multiply_add(x.high, rate.low, q.low))};
+}
+
+// 2^n, or the smallest normal number for all that is less: nothing, beside a 1.
+template <class T>
+SPIKEGRAD_SCALAR T power_of_two_or_nothing(typename Format<T>::Bits n) {
+  const typename Format<T>::Bits lowest = 1 - Format<T>::exponent_bias;
+  return power_of_two<T>(n > lowest ? n : lowest);
+}
+
+// t value 2^exponent, for |value| >= 1 / 8 (or NaN), |value| 2^exponent below the largest number, and exponent >=
+// -2 (bias - 1), at which it is 0.
+template <class T>
+SPIKEGRAD_SCALAR T scaled(T t, Pair<T> value, typename Format<T>::Bits exponent) {
+  // value 2^first t 2^last. `first` takes all of a positive exponent, so that it lifts a small t before anything is
+  // rounded, and half of a negative one, so that the product neither overflows nor loses bits that 2^last could need.
+  // From -251 (float) on down it is no exponent of a normal number any more, and 2^first is 0: what is cut off there
+  // only a t above 2^101 would have lifted back to a float at all.
+  const auto half = (exponent >> 1) - 1;
+  const auto first = exponent > half ? exponent : half;
+  const T scale = power_of_two<T>(first);
+  const T high = value.high * scale;
+  const T product = multiply_add(high, t, value.low * scale * t);
+  // Where t is infinite the low part is NaN, or an infinity of the other sign.
+  return (product == product ? product : high * t) * power_of_two<T>(exponent - first);
+}
+
+// t = mantissa 2^exponent, where t may be the smallest subnormal or the largest number and the mantissa is within
+// 2^-562 and 2^512.
+SPIKEGRAD_SCALAR Split balanced(double t) {
+  const bool large = t > 1 || t < -1;
+  return {t * (large ? 0x1p-512 : 0x1p512), large ? 512 : -512};
+}
+
+// value 2^exponent in two factors, each a normal number. For a value within 2^-960 and 2^960 only the last product
+// rounds, and cutting the exponent off at either end changes no result.
+SPIKEGRAD_SCALAR double with_exponent(double value, int64_t exponent) {
+  exponent = exponent > -2044 ? exponent : -2044;
+  exponent = exponent < 2044 ? exponent : 2044;
+  const int64_t half = exponent >> 1;
+  return value * power_of_two<double>(half) * power_of_two<double>(exponent - half);
+}
+
+}  // namespace spikegrad
+
+#endif  // SPIKEGRAD_MATH_POWERS_H_

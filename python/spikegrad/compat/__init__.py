@@ -1,0 +1,1 @@
+"""Other libraries' conventions on top of the public names."""

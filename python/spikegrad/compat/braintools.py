@@ -1,0 +1,94 @@
+"""The surrogates with the convention of `braintools.surrogate` for the gradient by a parameter.
+
+    from spikegrad.compat.braintools import GaussianGrad   # was: from braintools.surrogate import GaussianGrad
+
+The spike does not depend on sigma, alpha, h, s or scale, and the gradient of `spikegrad.gaussian_grad` by them is 0. In
+braintools the gradient of the *output* by a parameter is the derivative of `surrogate_grad(x)` by that parameter, and
+code that learns the shape of its surrogate relies on it. It is no derivative of any function of the parameters; with
+this import one has chosen it. The gradient by x, every derivative of that, and all else are those of spikegrad: second
+derivatives, which braintools gives as 0, are there.
+
+Code written for braintools before 0.2.0 used a Gaussian with sigma inverted: `sigma` there is `1 / sigma` here.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+from jax import Array, lax
+from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
+
+from spikegrad import surrogates
+from spikegrad.parameters import as_input
+from spikegrad.surrogate import Surrogate
+
+__all__ = [
+    "GaussianGrad",
+    "MultiGaussianGrad",
+    "Sigmoid",
+    "Surrogate",
+    "gaussian_grad",
+    "multi_gaussian_grad",
+    "sigmoid",
+]
+
+
+@jax.custom_jvp
+def _with_tangent_of(spikes: Array, slope: Array) -> Array:
+    return spikes
+
+
+@functools.partial(_with_tangent_of.defjvp, symbolic_zeros=True)
+def _jvp(primals: Any, tangents: Any) -> tuple[Array, Any]:
+    (spikes, _), dots = primals, [dot for dot in tangents if not isinstance(dot, SymbolicZero)]
+    return spikes, functools.reduce(lax.add, dots) if dots else lax.full_like(spikes, 0)
+
+
+class _OutputFollowsParameters(surrogates._FamilySurrogate):
+    __slots__ = ()
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """The spike of x, in x's shape and dtype."""
+        x = as_input(x)
+        spikes = super().__call__(x)
+        if all(isinstance(value, float) for value in self._fields().values()):
+            return spikes
+        return _with_tangent_of(spikes, self.surrogate_grad(lax.stop_gradient(x)))
+
+
+class GaussianGrad(_OutputFollowsParameters, surrogates.GaussianGrad):
+    """`spikegrad.GaussianGrad` with braintools' gradient of the output by sigma and alpha."""
+
+    __slots__ = ()
+
+
+class MultiGaussianGrad(_OutputFollowsParameters, surrogates.MultiGaussianGrad):
+    """`spikegrad.MultiGaussianGrad` with braintools' gradient of the output by h, s, sigma and scale."""
+
+    __slots__ = ()
+
+
+class Sigmoid(_OutputFollowsParameters, surrogates.Sigmoid):
+    """`spikegrad.Sigmoid` with braintools' gradient of the output by alpha."""
+
+    __slots__ = ()
+
+
+def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) -> Array:
+    """`spikegrad.gaussian_grad` with braintools' gradient of the output by sigma and alpha."""
+    return GaussianGrad(sigma, alpha)(x)
+
+
+def multi_gaussian_grad(
+    x: ArrayLike, h: ArrayLike = 0.15, s: ArrayLike = 6.0, sigma: ArrayLike = 0.5, scale: ArrayLike = 0.5
+) -> Array:
+    """`spikegrad.multi_gaussian_grad` with braintools' gradient of the output by h, s, sigma and scale."""
+    return MultiGaussianGrad(h, s, sigma, scale)(x)
+
+
+def sigmoid(x: ArrayLike, alpha: ArrayLike = 4.0) -> Array:
+    """`spikegrad.sigmoid` with braintools' gradient of the output by alpha."""
+    return Sigmoid(alpha)(x)

@@ -1,0 +1,72 @@
+"""What users hand over, checked and brought into the form that the primitives take: x, and a surrogate's parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from spikegrad.reference import wide_dtype
+
+
+def as_input(x: ArrayLike, *, differentiable: bool = False) -> Array:
+    # Not of what is an array already: jax 0.8 makes that a conversion, and in vmap mixes up its explicit sharding.
+    x = x if isinstance(x, Array) else jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise TypeError(f"x must be real, since x >= 0 has no meaning otherwise, and has dtype {x.dtype}")
+    if x.dtype == jnp.float8_e8m0fnu:
+        raise TypeError(f"x has dtype {x.dtype}, which has no 0 and no sign; convert it first")
+    if differentiable and not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"x must be floating-point to have a derivative, and has dtype {x.dtype}; convert it first")
+    return x
+
+
+def check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float64) -> None:
+    """Raises where a concrete parameter is out of its range, as given or held in dtype; tracers pass."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    values = np.asarray(value)
+    if values.dtype.kind not in "fiu" and not jnp.issubdtype(values.dtype, jnp.floating):
+        raise TypeError(f"{name} must be a real number or an array of them, and is {value!r}")
+    for held_in, where in ((np.float64, ""), (dtype, f" in {dtype}, in which it is held for this x")):
+        with np.errstate(over="ignore", under="ignore"):
+            held = values.astype(held_in)
+        if not np.all(np.isfinite(held)):
+            raise ValueError(f"{name} must be finite{where}, and is {value!r}")
+        if positive and not np.all(held > 0):
+            raise ValueError(f"{name} must be greater than 0{where}, and is {value!r}")
+
+
+def as_parameter(name: str, value: ArrayLike, x: Array, *, positive: bool = False) -> Array:
+    """A parameter as the primitives take it: in x's wide dtype, of rank 0 or of x's rank."""
+    wide = wide_dtype(x.dtype)
+    check_value(name, value, positive=positive, dtype=wide)
+    shape = np.shape(value)
+    if len(shape) > x.ndim or any(p not in (1, s) for p, s in zip(shape[::-1], x.shape[::-1], strict=False)):
+        raise ValueError(f"{name} of shape {shape} does not broadcast to x of shape {x.shape}")
+    parameter = jnp.asarray(value, dtype=wide)
+    return jnp.expand_dims(parameter, range(x.ndim - len(shape))) if shape else parameter
+
+
+def as_field(value: Any) -> Any:
+    """A parameter as an object keeps it: a concrete scalar as a float, a NumPy array as a read-only copy."""
+    if isinstance(value, jax.core.Tracer):
+        return value
+    if np.ndim(value) == 0:
+        return float(value)
+    if isinstance(value, Array):
+        return value
+    array = np.array(value)
+    array.setflags(write=False)
+    return array
+
+
+def same_field(a: Any, b: Any) -> bool:
+    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+        return a is b
+    a, b = np.asarray(a), np.asarray(b)
+    return a.dtype == b.dtype and np.array_equal(a, b)

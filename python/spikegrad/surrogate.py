@@ -1,0 +1,88 @@
+"""`Surrogate`: the base of every surrogate, and all that a user's own one needs."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
+
+from spikegrad.parameters import as_input
+from spikegrad.primitives.spike import step
+
+
+class Surrogate:
+    """A Heaviside step whose derivative is what a subclass says.
+
+    Write `surrogate_grad(x)` in `jax.numpy`, elementwise and in x's dtype, and call the object: forward it is the step,
+    on the kernel; its derivative is `surrogate_grad`, whose own derivatives are those that JAX finds, to every order and
+    in both modes. Under `jit` XLA fuses the gradient with what stands around it, and drops it where nobody
+    differentiates. What `surrogate_grad` depends on besides x (attributes that are traced, say) has the gradient 0
+    through the spike, and its true one through the spike's derivative.
+
+    `surrogate_fun(x)`, the smooth function whose derivative is `surrogate_grad`, is optional: nothing here calls it.
+
+    The triangle of S. K. Esser et al., "Convolutional networks for fast, energy-efficient neuromorphic computing",
+    PNAS 113 (2016), and the derivative of the fast sigmoid of F. Zenke, S. Ganguli, "SuperSpike", Neural Computation 30
+    (2018):
+
+    >>> class Triangle(Surrogate):
+    ...     def surrogate_grad(self, x):
+    ...         return jnp.maximum(0, 1 - jnp.abs(x))
+    >>> class FastSigmoid(Surrogate):
+    ...     def __init__(self, slope=25.0):
+    ...         self.slope = slope
+    ...
+    ...     def surrogate_grad(self, x):
+    ...         return 1 / (1 + self.slope * jnp.abs(x)) ** 2
+    >>> x = jnp.array([-0.5, 0.0, 2.0])
+    >>> Triangle()(x)
+    Array([0., 1., 1.], dtype=float32)
+    >>> jax.grad(lambda x: Triangle()(x).sum())(x)
+    Array([0.5, 1. , 0. ], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__",)  # jit holds what it compiles by weak reference
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """The spike of x: 1 where `x >= 0`, else 0, in x's shape and dtype.
+
+        Raises:
+            TypeError: x is complex, or `surrogate_grad` has another dtype than x.
+            ValueError: `surrogate_grad` has another shape than x.
+        """
+        x = as_input(x)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            return step(x)
+        slope = jnp.asarray(self.surrogate_grad(x))
+        if slope.shape != x.shape:
+            raise ValueError(f"{type(self).__name__}.surrogate_grad made {slope.shape} of x of shape {x.shape}")
+        if slope.dtype != x.dtype:
+            raise TypeError(f"{type(self).__name__}.surrogate_grad made {slope.dtype} of x of dtype {x.dtype}")
+        return _step_with_slope(x, slope)
+
+    def surrogate_grad(self, x: Array) -> Array:
+        """The derivative that stands in for that of the step, in x's shape and dtype."""
+        raise NotImplementedError(f"{type(self).__name__} must define surrogate_grad(x)")
+
+    def surrogate_fun(self, x: Array) -> Array:
+        """The smooth function whose derivative is `surrogate_grad`, in x's shape and dtype."""
+        raise NotImplementedError(f"{type(self).__name__} does not define surrogate_fun(x)")
+
+
+# The slope is an operand, and not found by a call within the rule: so whatever tracers it depends on are seen by every
+# transformation, where a rule that closes over them fails under grad(jit(...)).
+@jax.custom_jvp
+def _step_with_slope(x: Array, slope: Array) -> Array:
+    return step(x)
+
+
+@functools.partial(_step_with_slope.defjvp, symbolic_zeros=True)
+def _jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (x, slope), (x_dot, _) = primals, tangents
+    spikes = _step_with_slope(x, slope)
+    return spikes, jnp.zeros_like(spikes) if isinstance(x_dot, SymbolicZero) else x_dot * slope
