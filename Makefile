@@ -1,9 +1,11 @@
 # make demo | test | bench | lint: each sets up all it needs in .venv, and works offline once it has.
 #
 #   make demo      train a spiking network on handwritten digits; pictures in out/demo
-#   make test      the test-suite, and the comparison with braintools
+#   make test      the test-suite
 #   make bench     measure against jax.numpy and braintools; table, JSON and plot in out/bench (quarter of an hour)
 #   make lint      ruff, mypy, clang-format
+#   make libraries the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in an environment of its own
+#   make gallery   draw each surrogate for docs/gallery.md
 #   make versions  the test-suite on the oldest jax that serves and on the newest there is
 #   make asan      the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan      the threading tests under ThreadSanitizer
@@ -13,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test bench lint format versions asan tsan clang clean
+.PHONY: demo test bench gallery lint format libraries versions asan tsan clang clean
 
 comma := ,
 
@@ -54,18 +56,26 @@ endef
 $(eval $(call environment,main,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)demo$(comma)bench$(comma)lint))
 $(eval $(call environment,oldest,3.11,jax==0.8.0 jaxlib==0.8.0,test))
 $(eval $(call environment,newest,3.13,,test))
+$(eval $(call environment,libraries,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)libraries))
 
 RUN := .venv/main/bin/python
+PYTEST := -m pytest -q -n auto
 
 demo: .venv/main/done
 	$(RUN) examples/digits.py --out out/demo
 
 test: .venv/main/done
-	$(RUN) -m pytest -q
-	$(RUN) -m pytest -q tests/with_braintools
+	$(RUN) $(PYTEST)
+
+# Those libraries' own warnings are theirs.
+libraries: .venv/libraries/done
+	.venv/libraries/bin/python $(PYTEST) -W default tests/with_libraries
 
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
+
+gallery: .venv/main/done
+	$(RUN) examples/gallery.py --out docs/gallery
 
 lint: .venv/main/done
 	.venv/main/bin/ruff check .
@@ -79,8 +89,8 @@ format: .venv/main/done
 	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc')
 
 versions: .venv/oldest/done .venv/newest/done
-	.venv/oldest/bin/python -m pytest -q
-	.venv/newest/bin/python -m pytest -q
+	.venv/oldest/bin/python $(PYTEST)
+	.venv/newest/bin/python $(PYTEST)
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done $(SOURCES)
@@ -95,18 +105,18 @@ preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-nam
 
 asan: .venv/main/done .venv/asan/done
 	PYTHONPATH=.venv/asan/site ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(call preload,asan) \
-	  $(RUN) -m pytest -q tests/test_accuracy.py tests/test_handlers.py tests/test_threads.py
+	  $(RUN) $(PYTEST) tests/test_accuracy.py tests/test_handlers.py tests/test_threads.py
 
 tsan: .venv/main/done .venv/tsan/done
 	PYTHONPATH=.venv/tsan/site TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 $(call preload,tsan) \
-	  $(RUN) -m pytest -q tests/test_threads.py tests/test_handlers.py
+	  $(RUN) $(PYTEST) tests/test_threads.py tests/test_handlers.py
 
 .venv/clang/done: .venv/build-3.11/done $(SOURCES)
 	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,-Cbuild-dir=build/clang)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 clang: .venv/main/done .venv/clang/done
-	PYTHONPATH=.venv/clang/site $(RUN) -m pytest -q tests/test_accuracy.py tests/test_handlers.py tests/test_contract.py
+	PYTHONPATH=.venv/clang/site $(RUN) $(PYTEST) tests/test_accuracy.py tests/test_handlers.py tests/test_contract.py
 
 clean:
 	rm -rf .venv build out

@@ -74,7 +74,7 @@ GALLERY: dict[str, dict[str, Surrogate]] = {
     "MultiGaussianGrad": {f"h={h}": MultiGaussianGrad(h) for h in (0.05, 0.15, 0.3)},
     "Sigmoid": {f"alpha={alpha}": Sigmoid(alpha) for alpha in (2.0, 4.0, 8.0)},
     "Triangle": {f"width={width}": Triangle(width) for width in (0.5, 1.0, 2.0)},
-    "FastSigmoid": {f"slope={slope}": FastSigmoid(slope) for slope in (2.0, 5.0, 25.0)},
+    "FastSigmoid": {f"slope={slope}": FastSigmoid(slope) for slope in (1.0, 2.0, 5.0)},
 }
 
 
@@ -83,7 +83,7 @@ def _second_derivative(surrogate: Surrogate) -> Callable[[jax.Array], jax.Array]
 
 
 def draw(name: str, surrogates: dict[str, Surrogate], folder: Path) -> Path:
-    x = jnp.linspace(-3, 3, 301)
+    x = jnp.linspace(-3, 3, 240)
     figure, (first, second, third, fourth) = plt.subplots(1, 4, figsize=(12, 2.6), layout="constrained")
 
     def curves(axes: Axes, title: str, of: Callable[[Surrogate], Callable[[jax.Array], jax.Array]]) -> None:

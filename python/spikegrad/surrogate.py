@@ -19,8 +19,8 @@ class Surrogate:
     """A Heaviside step whose derivative is what a subclass says.
 
     Write `surrogate_grad(x)` in `jax.numpy`, elementwise and in x's dtype, and call the object: forward it is the step,
-    on the kernel; its derivative is `surrogate_grad`, whose own derivatives are those that JAX finds, to every order and
-    in both modes. Under `jit` XLA fuses the gradient with what stands around it, and drops it where nobody
+    on the kernel; its derivative is `surrogate_grad`, whose own derivatives are those that JAX finds, to every order
+    and in both modes. Under `jit` XLA fuses the gradient with what stands around it, and drops it where nobody
     differentiates. What `surrogate_grad` depends on besides x (attributes that are traced, say) has the gradient 0
     through the spike, and its true one through the spike's derivative.
 

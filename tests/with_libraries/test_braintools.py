@@ -1,0 +1,97 @@
+"""Against `braintools.surrogate` 0.3.0 itself: values, names, its convention in `compat`, and what it gets wrong."""
+
+import itertools
+
+import braintools.surrogate as theirs
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import spikegrad
+from spikegrad.compat import braintools as compat
+
+X = np.linspace(-10, 10, 2001)
+FUNCTIONS = {"GaussianGrad": "gaussian_grad", "MultiGaussianGrad": "multi_gaussian_grad", "Sigmoid": "sigmoid"}
+GRIDS = {
+    "GaussianGrad": {"sigma": (0.3, 0.5, 1.0, 2.0), "alpha": (0.25, 0.5, 1.0, 2.0)},
+    "MultiGaussianGrad": {"h": (0.0, 0.15, 0.5), "s": (2.0, 6.0), "sigma": (0.3, 0.5, 2.0), "scale": (0.5, 1.5)},
+    "Sigmoid": {"alpha": (0.5, 1.0, 4.0, 10.0)},
+}
+POINTS = [
+    (name, dict(zip(grid, values, strict=True)))
+    for name, grid in GRIDS.items()
+    for values in itertools.product(*grid.values())
+]
+
+
+@pytest.mark.parametrize("name, parameters", POINTS, ids=str)
+def test_forward_gradient_and_names(x64, name, parameters):
+    ours, other = getattr(spikegrad, name)(**parameters), getattr(theirs, name)(**parameters)
+    np.testing.assert_array_equal(ours(X), other(X))
+    # Where three Gaussians cancel, and where their 1 - s does: 1e-12 of what there was.
+    largest = np.abs(other.surrogate_grad(X)).max() if name != "GaussianGrad" else 0
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-300 + 1e-12 * largest)
+    close(*[jax.vmap(jax.grad(f))(X) for f in (ours, other)])
+    close(ours.surrogate_grad(X), other.surrogate_grad(X))
+    functions = [getattr(module, FUNCTIONS[name]) for module in (spikegrad, theirs)]
+    close(*[jax.grad(lambda x, f=f: f(x, *parameters.values()).sum())(X) for f in functions])
+    if name == "Sigmoid":
+        close(ours.surrogate_fun(X), other.surrogate_fun(X))
+    assert repr(ours) == repr(other)
+
+
+@pytest.mark.parametrize("name, parameters", POINTS[::5], ids=str)
+@pytest.mark.parametrize("form", ["function", "object"])
+def test_compat_gives_their_gradient_of_the_output_by_a_parameter(x64, name, parameters, form):
+    def gradients(module):
+        def total(parameters, x):
+            if form == "function":
+                return getattr(module, FUNCTIONS[name])(x, **parameters).sum()
+            return getattr(module, name)(**parameters)(x).sum()
+
+        return jax.jit(jax.grad(total, (0, 1)))(parameters, X)
+
+    (ours, ours_by_x), (other, other_by_x) = gradients(compat), gradients(theirs)
+    assert any(abs(gradient) > 1e-3 for gradient in other.values())
+    for parameter in parameters:
+        np.testing.assert_allclose(ours[parameter], other[parameter], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(ours_by_x, other_by_x, rtol=1e-12, atol=1e-13)
+    spikes = getattr(compat, name)(**parameters)(X)
+    np.testing.assert_array_equal(spikes, X >= 0)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_compat_objects(name):
+    ours, plain = getattr(compat, name)(), getattr(spikegrad, name)()
+    assert isinstance(ours, type(plain)) and ours == getattr(compat, name)() and hash(ours) is not None
+    assert ours != plain
+    assert repr(ours) == repr(plain)
+    np.testing.assert_allclose(jax.hessian(ours)(0.3), jax.hessian(plain)(0.3))
+
+
+def test_the_second_derivative_is_0_there_and_not_here(x64):
+    for name in FUNCTIONS:
+        ours, other = getattr(spikegrad, name)(), getattr(theirs, name)()
+        assert jax.grad(jax.grad(other))(0.3) == 0
+        step = 1e-5
+        expected = (other.surrogate_grad(0.3 + step) - other.surrogate_grad(0.3 - step)) / (2 * step)
+        np.testing.assert_allclose(jax.grad(jax.grad(ours))(0.3), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_equal_objects_retrace_there_and_not_here(name):
+    def traces(make):
+        count = 0
+
+        def apply(f, x):
+            nonlocal count
+            count += 1
+            return f(x)
+
+        jitted = jax.jit(apply, static_argnums=0)
+        for _ in range(4):
+            jitted(make(), jnp.zeros(3))
+        return count
+
+    assert traces(getattr(spikegrad, name)) == 1
+    assert traces(getattr(theirs, name)) == 4
