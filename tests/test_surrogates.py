@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-import spikegrad
 from families import CASES
 from spikegrad import GaussianGrad, MultiGaussianGrad, Sigmoid, gaussian_grad
 
@@ -260,8 +259,3 @@ def test_a_bad_traced_parameter_is_nan(kernels, case, name):
         np.testing.assert_array_equal(spikes, x >= 0)
         for result in rest:
             assert np.all(np.isnan(result)), (value, result)
-
-
-def test_public_names():
-    for name in spikegrad.__all__:
-        assert hasattr(spikegrad, name)

@@ -136,7 +136,7 @@ ffi::Error derivative_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBu
     const GradualUnderflow mode;
     Family g;
     prepare(g, values, count / each, order);
-    const DerivativeKernels<T, Family>& of_family = kernels;
+    const DerivativeKernels<T, Family>& of_family = kernels.of(g);
     advise_huge_pages(to, static_cast<int64_t>(out->size_bytes()));
     parallel_for(pool, static_cast<int64_t>(x.element_count()), kDerivativeGrain,
                  [from, tangent, to, g, step = scalar_t ? 0 : 1,
@@ -156,17 +156,16 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_heaviside, heaviside_handler,
                                   .Arg<ffi::AnyBuffer>()    // x
                                   .Ret<ffi::AnyBuffer>());  // spikes
 
-#define SPIKEGRAD_DEFINE_DERIVATIVE(symbol, Family)                         \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(symbol, derivative_handler<Family>,         \
-                                ffi::Ffi::Bind()                            \
-                                    .Ctx<ffi::ThreadPool>()                 \
-                                    .Arg<ffi::AnyBuffer>() /* x */          \
-                                    .Arg<ffi::AnyBuffer>() /* t */          \
-                                    .RemainingArgs()       /* parameters */ \
-                                    .Ret<ffi::AnyBuffer>()                  \
-                                    .Attr<int64_t>("order"))
-
-SPIKEGRAD_DEFINE_DERIVATIVE(spikegrad_gaussian_mixture, GaussianMixture);
-SPIKEGRAD_DEFINE_DERIVATIVE(spikegrad_sigmoid, Sigmoid);
+#define SPIKEGRAD_DEFINE(name, Family)                                        \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_##name, derivative_handler<Family>, \
+                                ffi::Ffi::Bind()                              \
+                                    .Ctx<ffi::ThreadPool>()                   \
+                                    .Arg<ffi::AnyBuffer>() /* x */            \
+                                    .Arg<ffi::AnyBuffer>() /* t */            \
+                                    .RemainingArgs()       /* parameters */   \
+                                    .Ret<ffi::AnyBuffer>()                    \
+                                    .Attr<int64_t>("order"));
+SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
 
 }  // namespace spikegrad

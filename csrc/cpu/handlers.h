@@ -2,6 +2,7 @@
 #ifndef SPIKEGRAD_CPU_HANDLERS_H_
 #define SPIKEGRAD_CPU_HANDLERS_H_
 
+#include "math/families.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace spikegrad {
@@ -11,8 +12,9 @@ XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_heaviside);
 
 // (x, t, parameters...) {order: int64} -> t g^(order)(x), of x's shape and dtype. t has x's shape or rank 0; parameters
 // have rank 0, float32 (float64 where x is): w_k, mu_k, sigma_k for each Gaussian of a mixture; alpha.
-XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_gaussian_mixture);
-XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_sigmoid);
+#define SPIKEGRAD_DECLARE(name, Family) XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_##name);
+SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DECLARE)
+#undef SPIKEGRAD_DECLARE
 
 }  // namespace spikegrad
 

@@ -202,14 +202,11 @@ void derivative(const T* x, const T* t, T* out, int64_t size, const Family& g) {
   term_loop<T, kScalarT>(x, t, out, size, g);
 }
 
-template <class T, class Family>
-constexpr DerivativeKernels<T, Family> of_family() {
-  return {&derivative<T, false, Family>, &derivative<T, true, Family>};
-}
-
 template <class T>
 constexpr ElementKernels<T> table() {
-  return {of_family<T, GaussianMixture>(), of_family<T, Sigmoid>(), &heaviside_loop<T>};
+#define SPIKEGRAD_ENTRY(name, Family) {&derivative<T, false, Family>, &derivative<T, true, Family>},
+  return {&heaviside_loop<T>, SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ENTRY)};
+#undef SPIKEGRAD_ENTRY
 }
 
 }  // namespace

@@ -6,9 +6,8 @@
 
 #include <cstdint>
 
-#include "math/gaussian_mixture.h"
+#include "math/families.h"
 #include "math/half.h"
-#include "math/sigmoid.h"
 
 namespace spikegrad {
 
@@ -20,10 +19,15 @@ struct DerivativeKernels {
   void (*scalar_t)(const T* x, const T* t, T* out, int64_t size, const Family& g);
 };
 
-// The families: this list, and the table at the end of kernels.cc.
 template <class T>
-struct ElementKernels : DerivativeKernels<T, GaussianMixture>, DerivativeKernels<T, Sigmoid> {
+struct ElementKernels {
   void (*heaviside)(const T* x, T* out, int64_t size);
+
+#define SPIKEGRAD_DECLARE(name, Family) \
+  DerivativeKernels<T, Family> name;    \
+  const DerivativeKernels<T, Family>& of(const Family&) const { return name; }
+  SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DECLARE)
+#undef SPIKEGRAD_DECLARE
 };
 
 struct Kernels {

@@ -16,8 +16,9 @@ NB_MODULE(_cpu, m) {
           targets[name] = nb::capsule(reinterpret_cast<void*>(handler));
         };
         add("spikegrad.heaviside.v1", spikegrad::spikegrad_heaviside);
-        add("spikegrad.gaussian_mixture.v1", spikegrad::spikegrad_gaussian_mixture);
-        add("spikegrad.sigmoid.v1", spikegrad::spikegrad_sigmoid);
+#define SPIKEGRAD_ADD(name, Family) add("spikegrad." #name ".v1", spikegrad::spikegrad_##name);
+        SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ADD)
+#undef SPIKEGRAD_ADD
         return targets;
       },
       "The FFI targets: a capsule for each name.");

@@ -1,5 +1,4 @@
-// What a family of surrogates g(x; parameters) is to the kernels. gaussian_mixture.h and sigmoid.h are two; a third is
-// a header like these and an entry in each backend's table.
+// What a family of surrogates g(x; parameters) is to the kernels. families.h lists those there are.
 //
 //   struct Family                          what is worked out once a call, from the parameters and the order
 //     parameters, most_terms               g is a sum of up to most_terms terms with this many parameters each

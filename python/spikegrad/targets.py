@@ -7,8 +7,11 @@ import jax.ffi
 from spikegrad.jax_versions import check_jaxlib
 
 HEAVISIDE = "spikegrad.heaviside.v1"
-GAUSSIAN_MIXTURE = "spikegrad.gaussian_mixture.v1"
-SIGMOID = "spikegrad.sigmoid.v1"
+
+
+def derivative_of(family: str) -> str:
+    """The target that computes the derivatives of a family."""
+    return f"spikegrad.{family}.v1"
 
 
 def _register() -> tuple[str, ...]:

@@ -9,10 +9,9 @@
 #include <vector>
 
 #include "cpu/instruction_set.h"
-#include "math/gaussian_mixture.h"
+#include "math/families.h"
 #include "math/half.h"
 #include "math/heaviside.h"
-#include "math/sigmoid.h"
 
 namespace py = pybind11;
 using namespace spikegrad;
@@ -87,13 +86,14 @@ void define_family(py::module_& m, const std::string& name, ElementKernels<T> Ke
   });
   m.def(("run_" + name).c_str(), [table](const std::string& set, py::array_t<N> x, py::array_t<N> t,
                                          const std::vector<double>& parameters, int64_t order, bool in_place) {
-    const DerivativeKernels<T, Family>& kernels = kernels_of(set, table);
+    const Family g = prepared<Family>(parameters, order);
+    const DerivativeKernels<T, Family>& kernels = kernels_of(set, table).of(g);
     py::array_t<N> out = in_place ? x : py::array_t<N>(x.size());
     const bool scalar_t = t.ndim() == 0;
     if (!scalar_t && t.size() != x.size()) throw std::invalid_argument("t must have the size of x, or rank 0");
-    (scalar_t ? kernels.scalar_t : kernels.array_t)(
-        reinterpret_cast<const T*>(x.data()), reinterpret_cast<const T*>(t.data()),
-        reinterpret_cast<T*>(out.mutable_data()), x.size(), prepared<Family>(parameters, order));
+    (scalar_t ? kernels.scalar_t : kernels.array_t)(reinterpret_cast<const T*>(x.data()),
+                                                    reinterpret_cast<const T*>(t.data()),
+                                                    reinterpret_cast<T*>(out.mutable_data()), x.size(), g);
     return out;
   });
 }
@@ -109,8 +109,9 @@ void define(py::module_& m, const std::string& dtype, ElementKernels<T> Kernels:
         .heaviside(reinterpret_cast<const T*>(x.data()), reinterpret_cast<T*>(out.mutable_data()), x.size());
     return out;
   });
-  define_family<T, GaussianMixture>(m, "gaussian_mixture_" + dtype, table);
-  define_family<T, Sigmoid>(m, "sigmoid_" + dtype, table);
+#define SPIKEGRAD_DEFINE(name, Family) define_family<T, Family>(m, #name "_" + dtype, table);
+  SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
 }
 
 template <class Family>
@@ -133,8 +134,9 @@ PYBIND11_MODULE(spikegrad_scalar, m) {
   define<BFloat16>(m, "bf16", &Kernels::bf16);
   define<float>(m, "f32", &Kernels::f32);
   define<double>(m, "f64", &Kernels::f64);
-  define_terms<GaussianMixture>(m, "gaussian_mixture");
-  define_terms<Sigmoid>(m, "sigmoid");
+#define SPIKEGRAD_DEFINE(name, Family) define_terms<Family>(m, #name);
+  SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
   m.def("widen_f16", py::vectorize([](uint16_t x) { return widen(Float16{x}); }));
   m.def("narrow_f16", py::vectorize([](float x) { return narrow(x, Float16{}).bits; }));
   m.def("widen_bf16", py::vectorize([](uint16_t x) { return widen(BFloat16{x}); }));

@@ -1,6 +1,7 @@
 """The families of surrogates: what `spike` and `spike_derivative` have to know of g besides its order.
 
-A family is named by a string in the primitives' parameters, so that a jaxpr can be read.
+A family is named by a string in the primitives' parameters, so that a jaxpr can be read; the kernels know it by the
+same name (csrc/math/families.h).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 from jax import Array
 
-from spikegrad import reference, targets
+from spikegrad import reference
 
 
 class BindDerivative(Protocol):
@@ -27,15 +28,13 @@ class Family:
 
     Attributes:
         parameters: the names of a term's parameters; a family is a sum of terms.
-        target: the FFI target of the kernel, which takes (x, t, *parameters) and the attribute `order`.
-        derivative: `derivative(x, t, *parameters, order=n)`, the same in `jax.numpy`.
+        derivative: `derivative(x, t, *parameters, order=n)`: `t g^(n)(x)` in `jax.numpy`.
         integral: `integral(x, *parameters)`, the function whose derivative g is; order -1 below.
         parameter_jvp: the tangent of `t g^(n)(x)` along the tangent of one parameter, in closed form: a function of
             (derivative, x, parameters, index, n, parameter_tangent), all of them in x's wide dtype.
     """
 
     parameters: tuple[str, ...]
-    target: str
     derivative: Callable[..., Array]
     integral: Callable[..., Array]
     parameter_jvp: Callable[[BindDerivative, Array, Sequence[Any], int, int, Any], Array]
@@ -69,14 +68,12 @@ def _sigmoid_jvp(
 FAMILIES = {
     "gaussian_mixture": Family(
         parameters=("w", "mu", "sigma"),
-        target=targets.GAUSSIAN_MIXTURE,
         derivative=reference.gaussian_mixture_derivative,
         integral=reference.gaussian_mixture_integral,
         parameter_jvp=_gaussian_mixture_jvp,
     ),
     "sigmoid": Family(
         parameters=("alpha",),
-        target=targets.SIGMOID,
         derivative=reference.sigmoid_derivative,
         integral=reference.sigmoid_integral,
         parameter_jvp=_sigmoid_jvp,

@@ -20,7 +20,7 @@ from jax.extend.core import Primitive
 from jax.extend.core.primitives import mul_p
 from jax.interpreters import ad, mlir
 
-from spikegrad import kernel_switch
+from spikegrad import kernel_switch, targets
 from spikegrad.primitives.batching_rules import Batch, define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
@@ -135,7 +135,7 @@ def _reference(x: Array, t: Array, *parameters: Array, family: str, order: int, 
 
 
 def _kernel(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
-    return elementwise_call(FAMILIES[family].target, x, t, *parameters, order=order)
+    return elementwise_call(targets.derivative_of(family), x, t, *parameters, order=order)
 
 
 _lower_to_reference = mlir.lower_fun(_reference, multiple_results=False)

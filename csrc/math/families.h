@@ -1,0 +1,15 @@
+// The families: a new one is a header like the two below and a line here. Kernels, FFI handlers, the Python module and
+// the tests' module follow from this list; the name is that in the FFI target, spikegrad.<name>.v1.
+#ifndef SPIKEGRAD_MATH_FAMILIES_H_
+#define SPIKEGRAD_MATH_FAMILIES_H_
+
+#include "math/gaussian_mixture.h"
+#include "math/sigmoid.h"
+
+// clang-format off
+#define SPIKEGRAD_FOR_EACH_FAMILY(DO)     \
+  DO(gaussian_mixture, GaussianMixture)   \
+  DO(sigmoid, Sigmoid)
+// clang-format on
+
+#endif  // SPIKEGRAD_MATH_FAMILIES_H_
