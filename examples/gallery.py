@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -42,11 +43,11 @@ plt.rcParams.update(
 )
 
 
+@dataclass(frozen=True)
 class Triangle(Surrogate):
     """The first example in the docstring of `Surrogate`."""
 
-    def __init__(self, width: float):
-        self.width = width
+    width: float
 
     def surrogate_grad(self, x: jax.Array) -> jax.Array:
         return jnp.maximum(0, 1 - jnp.abs(x / self.width)) / self.width
@@ -56,11 +57,11 @@ class Triangle(Surrogate):
         return 0.5 + z - 0.5 * z * jnp.abs(z)
 
 
+@dataclass(frozen=True)
 class FastSigmoid(Surrogate):
     """The second."""
 
-    def __init__(self, slope: float):
-        self.slope = slope
+    slope: float
 
     def surrogate_grad(self, x: jax.Array) -> jax.Array:
         return 1 / (1 + self.slope * jnp.abs(x)) ** 2

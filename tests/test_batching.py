@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from closed_form import error_in_ulp, gaussian_derivative
+from families import CASES
 from spikegrad import gaussian_grad
 
 B = 3
@@ -61,9 +62,18 @@ def combinations(case, rank):
     yield from ((rank, 0, {other: 0 if other == name else None for other in names}) for name in names)
 
 
-@pytest.mark.parametrize("f", [spike, pullback, tangent, second, hyper])
+# Everything for the Gaussian; for the others what depends on the family, and what depends on what it is lowered to.
+GAUSSIAN, *OTHERS = CASES
+WHAT = [
+    *((GAUSSIAN, f, "kernel") for f in (spike, pullback, tangent, second, hyper)),
+    *((case, f, "kernel") for case in OTHERS for f in (pullback, hyper)),
+    *((case, pullback, "reference") for case in CASES),
+]
+
+
+@pytest.mark.parametrize("case, f, kernels", WHAT, indirect=["kernels"], ids=lambda v: getattr(v, "__name__", str(v)))
 @pytest.mark.parametrize("shape", [(), (2, 5)])
-def test_every_combination_of_in_axes(kernels, case, f, shape):
+def test_every_combination_of_in_axes(case, f, kernels, shape):
     f = jax.jit(functools.partial(f, case.function))
     for x_axis, t_axis, axes in combinations(case, len(shape)):
         if (x_axis, t_axis, *axes.values()) == (None,) * (2 + len(axes)):

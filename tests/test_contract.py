@@ -35,7 +35,7 @@ def test_special_values(x64, kernels, case, way, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("order", [0, 1, 2, 5])
+@pytest.mark.parametrize("order", [0, 1, 4])
 def test_special_values_of_every_order(x64, kernels, case, way, dtype, order):
     derivative = case.make().surrogate_grad
     for _ in range(order):

@@ -15,8 +15,8 @@ X = np.linspace(-2.5, 2.5, 13)
 
 
 @pytest.fixture(autouse=True)
-def everywhere_in_64_bits(x64, kernels):
-    """All of this once on the kernels and once on the reference."""
+def everywhere_in_64_bits(x64):
+    """What takes `kernels` besides runs once on the kernels and once on the reference."""
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def close(actual, expected, rtol=1e-12, atol=1e-13):
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
 
 
-def test_jvp_and_vjp(f, g):
+def test_jvp_and_vjp(kernels, f, g):
     t = np.cos(X)
     spikes, tangent = jax.jvp(f, (X,), (t,))
     np.testing.assert_array_equal(spikes, X >= 0)
@@ -45,7 +45,7 @@ def test_jvp_and_vjp(f, g):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
-def test_gradients_have_the_dtype_of_x(f, g, dtype):
+def test_gradients_have_the_dtype_of_x(kernels, f, g, dtype):
     x = jnp.asarray(X, dtype)
     gradient = jax.grad(lambda x: f(x).astype(jnp.float32).sum())(x)
     assert gradient.dtype == dtype
@@ -53,7 +53,7 @@ def test_gradients_have_the_dtype_of_x(f, g, dtype):
     np.testing.assert_allclose(gradient.astype(np.float64), g(0, np.asarray(x, np.float64)), rtol=10 * eps)
 
 
-def test_second_derivatives_where_braintools_gives_0(f, g):
+def test_second_derivatives_where_braintools_gives_0(kernels, f, g):
     close(jax.vmap(jax.grad(jax.grad(f)))(X), g(1))
     close(jax.vmap(jax.hessian(f))(X), g(1))
     close(jax.hessian(lambda x: f(x).sum())(X), np.diag(g(1)))
@@ -76,14 +76,14 @@ def test_forward_and_reverse_mix(f, g, nested):
 
 
 @pytest.mark.parametrize("modes", ["fffff", "rrrrr", "frfrf", "rffrr"])
-def test_order_5_in_any_mixture(f, g, modes):
+def test_order_5_in_any_mixture(kernels, f, g, modes):
     for n, mode in enumerate(modes):
         f = jax.grad(f) if mode == "r" else functools.partial(lambda f, x: jax.jvp(f, (x,), (1.0,))[1], f)
         close(jax.vmap(f)(X), g(n), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("order", [7, 10])
-def test_high_orders(f, g, order):
+def test_high_orders(kernels, f, g, order):
     for _ in range(order + 1):
         f = jax.grad(f)
     expected = g(order)
@@ -164,7 +164,7 @@ def test_the_spike_does_not_depend_on_the_parameters(case):
 
 @pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
 @pytest.mark.parametrize("order", [0, 1, 2])
-def test_hypergradients(case, mode, order):
+def test_hypergradients(kernels, case, mode, order):
     def derivative(x, parameters):
         f = lambda x: case.function(x, **parameters)
         for _ in range(order + 1):
@@ -177,7 +177,7 @@ def test_hypergradients(case, mode, order):
 
 
 @pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
-def test_second_hypergradients(case, mode):
+def test_second_hypergradients(kernels, case, mode):
     """The closed forms are themselves differentiated, by x."""
     by_x = lambda parameters, x: case.function(x, **parameters)
     by_parameters = lambda parameters, x: mode(jax.grad(by_x, 1))(parameters, x)
@@ -186,11 +186,33 @@ def test_second_hypergradients(case, mode):
         close(mixed(case.parameters, X), case.derivative(1, X, by=name), rtol=1e-11, atol=1e-12)
 
 
-def test_hypergradients_at_infinity_are_0(case):
+def test_hypergradients_at_infinity_are_0(kernels, case):
+    """And so are their derivatives by x and by the parameters, in reverse mode too."""
     x = np.array([-np.inf, np.inf, 1e300])
-    by_parameters = jax.vmap(jax.grad(lambda v, x: jax.grad(lambda x: case.function(x, **v))(x)), (None, 0))
-    for gradient in by_parameters(case.parameters, x).values():
-        np.testing.assert_array_equal(gradient, 0)
+    smooth = lambda v, x: case.surrogate(**v).surrogate_fun(x)
+    of_gradient = lambda v, x: jax.grad(lambda x: case.function(x, **v))(x)
+    for f in (of_gradient, jax.grad(of_gradient, 1), jax.grad(smooth, 1)):
+        by_parameters = jax.grad(f)
+        for derivative in (by_parameters, jax.jacrev(by_parameters), jax.jacrev(by_parameters, 1)):
+            for value in jax.tree.leaves(jax.vmap(derivative, (None, 0))(case.parameters, x)):
+                np.testing.assert_array_equal(value, 0)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_hypergradients_differentiated_by_x(kernels, case, order):
+    """At 0 too, where an odd derivative is 0 and its own derivative is not."""
+    x = np.array([-1.0, 0.0, 1e-9, 0.4])
+    for name in case.parameters:
+
+        def f(x, name=name):
+            return jax.grad(lambda p: case.surrogate(**{**case.parameters, name: p}).surrogate_grad(x))(
+                case.parameters[name]
+            )
+
+        for _ in range(order):
+            f = jax.grad(f)
+        expected = case.derivative(order, x, by=name)
+        close(jax.jit(jax.vmap(f))(x), expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max())
 
 
 def test_hypergradients_where_alpha_is_0():
@@ -198,7 +220,7 @@ def test_hypergradients_where_alpha_is_0():
     close(jax.grad(lambda a: jax.grad(gaussian_grad)(0.3, 0.7, a))(0.0), unit)
 
 
-def test_hypergradients_of_array_parameters(case):
+def test_hypergradients_of_array_parameters(kernels, case):
     """One parameter an array, the others scalars; summed over what they share."""
     for name, value in case.parameters.items():
         values = np.linspace(0.6, 1.4, X.size) * value
@@ -261,15 +283,15 @@ def test_an_order_beyond_the_highest_is_refused(case):
     x = jnp.float64(0.3)
     derivative = functools.partial(spike_derivative, x, jnp.float64(1), *case.operands(x), family=case.family)
     assert np.isfinite(derivative(order=64))
-    for order in (65, -1):
-        with pytest.raises(ValueError, match=f"must be from 0 to 64, and is {order}"):
+    for order in (65, -2):
+        with pytest.raises(ValueError, match=f"must be from -1 to 64, and is {order}"):
             derivative(order=order)
 
 
 def test_jax_s_own_consistency_check(case):
     """On what has a derivative in the ordinary sense: the surrogate itself, in x and its parameters at once."""
-    x = X[::3]
+    x = X[::5]
     grad = lambda x, values: case.surrogate(**values).surrogate_grad(x)
     check_grads(grad, (x, case.parameters), order=2, modes=("fwd", "rev"), rtol=1e-5)
     fun = lambda x, values: case.surrogate(**values).surrogate_fun(x)
-    check_grads(fun, (x, case.parameters), order=2, modes=("fwd", "rev"), rtol=1e-5)
+    check_grads(fun, (x, case.parameters), order=1, modes=("fwd", "rev"), rtol=1e-5)

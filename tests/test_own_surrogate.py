@@ -3,13 +3,20 @@
 import doctest
 import functools
 import pickle
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import spikegrad
+from jax import export
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 from spikegrad import Surrogate
 from spikegrad import surrogate as module
+from spikegrad.compat import braintools
+from test_partitioning import COLLECTIVE
 
 
 class Triangle(Surrogate):
@@ -17,9 +24,9 @@ class Triangle(Surrogate):
         return jnp.maximum(0, 1 - jnp.abs(x))
 
 
+@dataclass(frozen=True)
 class Cauchy(Surrogate):
-    def __init__(self, width=1.0):
-        self.width = width
+    width: float = 1.0
 
     def surrogate_grad(self, x):
         return 1 / (1 + (x / self.width) ** 2)
@@ -33,7 +40,7 @@ SLOPE = 1 / (1 + X.astype(np.float64) ** 2)
 
 
 def test_the_documented_examples():
-    names = {"jax": jax, "jnp": jnp, "Surrogate": Surrogate}
+    names = {"jax": jax, "jnp": jnp, "Surrogate": Surrogate, "dataclass": dataclass}
     assert doctest.testmod(module, extraglobs=names).failed == 0
 
 
@@ -56,8 +63,77 @@ def test_every_transformation(kernels):
     for nested in (jax.grad(jax.grad(f)), jax.jacfwd(jax.jacrev(f)), jax.jacrev(jax.jacfwd(f)), jax.hessian(f)):
         np.testing.assert_allclose(jax.jit(jax.vmap(nested))(X), second, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(jax.grad(lambda x: jax.checkpoint(f)(x).sum())(X), SLOPE, rtol=1e-6)
-    run = lambda x: jax.lax.scan(lambda v, x_t: (0.5 * v + f(x_t), f(v)), 0.0, x)[1].sum()
-    assert jax.jit(jax.grad(run))(X).shape == X.shape
+
+
+@pytest.mark.parametrize("base", [Surrogate, braintools.Surrogate])
+@pytest.mark.parametrize("second", [jax.hessian, lambda f: jax.jacrev(jax.grad(f)), lambda f: jax.jacfwd(jax.grad(f))])
+def test_differentiated_twice_inside_scan(x64, kernels, base, second):
+    """Where jax drops custom rules: what reverse mode leaves of a scan is differentiated by the primitives in it."""
+
+    class Bump(base):
+        def surrogate_grad(self, x):
+            return jnp.exp(-x * x)
+
+    def step(v, x_t):
+        u = 0.5 * v + x_t
+        s = Bump()(u - 0.2)
+        return u - s, s
+
+    run = lambda x: jax.lax.scan(step, 0.0, x)[1].sum()
+
+    def unrolled(x):
+        v, total = 0.0, 0.0
+        for x_t in x:
+            v, s = step(v, x_t)
+            total += s
+        return total
+
+    x = jnp.array([0.1, 0.2, -0.3])
+    expected = jax.jacfwd(jax.jacfwd(unrolled))(x)
+    np.testing.assert_allclose(jax.jit(second(run))(x), expected, rtol=1e-12)
+    np.testing.assert_allclose(second(run)(x), expected, rtol=1e-12)
+    np.testing.assert_allclose(expected, expected.T, rtol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (1, 0)])
+def test_vmap(kernels, axes):
+    x, width = np.stack([X, X / 2], axes[0] or 0), np.array([0.5, 2.0], np.float32)
+    x, width = (value if axis is not None else value[0] for value, axis in zip((x, width), axes, strict=True))
+    f = lambda x, width: jax.value_and_grad(lambda x: Cauchy(width)(x).sum())(x)[1]
+    out = jax.vmap(f, axes)(x, width)
+    for i in range(2):
+        x_i = x if axes[0] is None else np.take(x, i, axes[0])
+        w_i = width if axes[1] is None else width[i]
+        np.testing.assert_allclose(out[i], 1 / (1 + (x_i / w_i) ** 2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
+def test_no_collective(kind):
+    mesh = jax.make_mesh((8,), ("i",), axis_types=(kind,))
+    with jax.set_mesh(mesh):
+        x = jax.device_put(np.linspace(-1, 1, 16, dtype=np.float32), NamedSharding(mesh, P("i")))
+        compiled = jax.jit(lambda x: jax.vjp(Cauchy(), x)[1](x)[0]).lower(x).compile()
+        assert not COLLECTIVE.search(compiled.as_text())
+        np.testing.assert_allclose(compiled(x), x / (1 + x**2), rtol=1e-6)
+
+
+def test_a_replicated_x_with_a_slope_that_varies_inside_shard_map():
+    mesh = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Auto,))
+    widths, x = np.linspace(0.5, 2, 8, dtype=np.float32), X[:4]
+
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=(P(), P("i")), out_specs=P())
+    def mapped(x, width):
+        return jax.lax.psum(Cauchy(width[0])(x).sum(), "i")
+
+    expected = np.sum(1 / (1 + (x / widths[:, None]) ** 2), 0)
+    np.testing.assert_allclose(jax.grad(mapped)(x, widths), expected, rtol=1e-6)
+
+
+def test_exported():
+    checks = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
+    f = lambda x: jax.vjp(Cauchy(), x)[1](x)[0]
+    again = export.deserialize(export.export(jax.jit(f), disabled_checks=checks)(X).serialize())
+    np.testing.assert_array_equal(again.call(X), jax.jit(f)(X))
 
 
 def test_a_traced_attribute_under_grad_of_jit():
@@ -79,6 +155,7 @@ def test_the_gradient_is_dropped_where_nobody_differentiates():
 
 def test_integers_and_constants():
     np.testing.assert_array_equal(Triangle()(jnp.array([-1, 0, 2])), [0, 1, 1])
+    np.testing.assert_array_equal(Triangle()(jnp.array([True, False])), [True, True])
     with pytest.raises(TypeError, match="x must be real"):
         Triangle()(jnp.array([1j]))
     tangent = jax.jvp(lambda c: Triangle()(jnp.asarray(X)) + c, (jnp.zeros(9),), (jnp.ones(9),))[1]
@@ -111,5 +188,13 @@ def test_as_an_object():
     f = Triangle()
     assert jax.tree.leaves(f) == [f]
     assert isinstance(pickle.loads(pickle.dumps(f)), Triangle)
-    apply = functools.partial(jax.jit, static_argnums=0)(lambda f, x: f(x))
-    np.testing.assert_array_equal(apply(f, X), X >= 0)
+    traces = []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def apply(f, x):
+        traces.append(f)
+        return f(x)
+
+    for _ in range(3):
+        np.testing.assert_array_equal(apply(Cauchy(), X), X >= 0)
+    assert len(traces) == 1 and pickle.loads(pickle.dumps(Cauchy(2.0))) == Cauchy(2.0)

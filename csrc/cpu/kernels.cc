@@ -166,8 +166,9 @@ void term_block(const double* x, const double* t, double* sum, int64_t count, co
 
 template <class T, bool kScalarT, class Family>
 void term_loop(const T* x, const T* t, T* out, int64_t size, const Family& g) {
-  // A t that is not finite comes last, or infinities of both signs could meet in the sum.
+  // The largest t come last, in part or, if infinite, whole: or infinities of both signs could meet in the sum.
   const auto finite = [](double t) { return t - t == 0; };
+  const auto last = [](double t) { return t > 0x1p960 || t < -0x1p960 ? 0x1p100 : 1.0; };
   const double scalar_t = kScalarT ? widen(t[0]) : 0;
   double wide_x[kBlock], wide_t[kBlock], sum[kBlock];
   for (int64_t begin = 0; begin < size; begin += kBlock) {
@@ -176,13 +177,13 @@ void term_loop(const T* x, const T* t, T* out, int64_t size, const Family& g) {
     for (int64_t i = 0; i < count; i++) {
       const double t_i = kScalarT ? scalar_t : widen(t[begin + i]);
       wide_x[i] = widen(x[begin + i]);
-      wide_t[i] = finite(t_i) ? t_i : 1;
+      wide_t[i] = finite(t_i) ? t_i / last(t_i) : 1;
     }
     term_block(wide_x, wide_t, sum, count, g);
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
       const double t_i = kScalarT ? scalar_t : widen(t[begin + i]);
-      out[begin + i] = narrow(static_cast<Wide<T>>(finite(t_i) ? sum[i] : sum[i] * t_i), T{});
+      out[begin + i] = narrow(static_cast<Wide<T>>(sum[i] * (finite(t_i) ? last(t_i) : t_i)), T{});
     }
   }
 }

@@ -75,9 +75,10 @@ SPIKEGRAD_SCALAR T scaled(T t, Pair<T> value, typename Format<T>::Bits exponent)
   const auto first = exponent > half ? exponent : half;
   const T scale = power_of_two<T>(first);
   const T high = value.high * scale;
+  const T plain = high * t;
   const T product = multiply_add(high, t, value.low * scale * t);
-  // Where t is infinite the low part is NaN, or an infinity of the other sign.
-  return (product == product ? product : high * t) * power_of_two<T>(exponent - first);
+  // Where that is infinite the low part may be so too, with the other sign.
+  return (plain - plain == 0 ? product : plain) * power_of_two<T>(exponent - first);
 }
 
 // t = mantissa 2^exponent, where t may be the smallest subnormal or the largest number and the mantissa is within

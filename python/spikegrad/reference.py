@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
 
 import jax.numpy as jnp
 from jax import Array
@@ -31,38 +30,25 @@ def heaviside(x: Array) -> Array:
 def gaussian_mixture_derivative(x: Array, t: Array, *parameters: Array, order: int) -> Array:
     """`t g^(order)(x)` for `g(x) = sum of w / (sigma sqrt(2 pi)) exp(-(x - mu)^2 / (2 sigma^2))`, in x's dtype.
 
-    The parameters are w, mu, sigma of each term. NaN where a sigma is not positive or a parameter not finite: under a
-    trace nobody can raise.
+    The parameters are w, mu, sigma of each term. Order -1 is the sum of `w Phi((x - mu) / sigma)`. NaN where a sigma is
+    not positive or a parameter not finite: under a trace nobody can raise.
     """
     wide = wide_dtype(x.dtype)
     total = jnp.zeros((), wide)
-    for w, mu, sigma in _terms(parameters):
+    for w, mu, sigma in zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True):
+        w = _nan_unless((sigma > 0) & jnp.isfinite(sigma) & jnp.isfinite(w) & jnp.isfinite(mu), w)
         # exp(-z^2 / 2) is 0 from |z| = 39 on, in float64 too, and then 0 at every order, but only while z is finite.
         z = jnp.clip((x.astype(wide) - mu) / sigma, -40, 40)
-        amplitude = _nan_unless(_is_gaussian(w, mu, sigma), w / (sigma * math.sqrt(2 * math.pi)))
-        previous, g = jnp.zeros_like(z), amplitude * jnp.exp(-z * z / 2)
+        if order < 0:
+            total = total + w * ndtr(z)
+            continue
+        # What is 0 is so before 1 / sigma, which may be infinite.
+        previous, g = jnp.zeros_like(z), w * jnp.exp(-z * z / 2) / (sigma * math.sqrt(2 * math.pi))
         # g^(n+1) = -(z g^(n) + n g^(n-1) / sigma) / sigma. He_n and sigma^-n by themselves would leave the range first.
         for n in range(order):
             previous, g = g, -(z * g + n * previous / sigma) / sigma
         total = total + g
     return (t.astype(wide) * total).astype(x.dtype)
-
-
-def gaussian_mixture_integral(x: Array, *parameters: Array) -> Array:
-    """The sum of `w Phi((x - mu) / sigma)`, in x's dtype; NaN as above."""
-    wide = wide_dtype(x.dtype)
-    total = jnp.zeros((), wide)
-    for w, mu, sigma in _terms(parameters):
-        total = total + _nan_unless(_is_gaussian(w, mu, sigma), w) * ndtr((x.astype(wide) - mu) / sigma)
-    return total.astype(x.dtype)
-
-
-def _terms(parameters: Sequence[Array]) -> Iterator[tuple[Array, ...]]:
-    return zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True)
-
-
-def _is_gaussian(w: Array, mu: Array, sigma: Array) -> Array:
-    return (sigma > 0) & jnp.isfinite(sigma) & jnp.isfinite(w) & jnp.isfinite(mu)
 
 
 def _nan_unless(valid: Array, value: Array) -> Array:
@@ -73,14 +59,17 @@ def sigmoid_derivative(x: Array, t: Array, alpha: Array, *, order: int) -> Array
     """`t g^(order)(x)` for `g(x) = alpha s (1 - s)`, `s = expit(alpha x)`, in x's dtype; NaN unless alpha > 0, finite.
 
     With `p = exp(-alpha |x|)`, g^(n) is `alpha^(n+1) (-sign x)^n p A(p) / (1 + p)^(n+2)`, where A has the Eulerian
-    numbers with alternating signs as coefficients; for an odd n it has the root p = 1, which is taken out.
+    numbers with alternating signs as coefficients; for an odd n it has the root p = 1, which is taken out. Order -1 is
+    s.
     """
     wide = wide_dtype(x.dtype)
+    alpha = _nan_unless((alpha > 0) & jnp.isfinite(alpha), alpha)
+    if order < 0:
+        return (t.astype(wide) * expit(alpha * x.astype(wide))).astype(x.dtype)
     eulerian = [1]
     for m in range(2, order + 2):
-        eulerian = [
-            (k + 1) * a + (m - k) * b for k, (a, b) in enumerate(zip([*eulerian, 0], [0, *eulerian], strict=True))
-        ]
+        pairs = zip([*eulerian, 0], [0, *eulerian], strict=True)
+        eulerian = [(k + 1) * same + (m - k) * before for k, (same, before) in enumerate(pairs)]
     signed = [(-1) ** k * c for k, c in enumerate(eulerian)]
     if order % 2:
         signed = list(itertools.accumulate(signed))[:-1]
@@ -96,11 +85,4 @@ def sigmoid_derivative(x: Array, t: Array, alpha: Array, *, order: int) -> Array
     polynomial = jnp.zeros_like(p)
     for c in reversed(coefficients):
         polynomial = polynomial * p + c
-    valid = (alpha > 0) & jnp.isfinite(alpha)
-    return (t.astype(wide) * _nan_unless(valid, g * polynomial)).astype(x.dtype)
-
-
-def sigmoid_integral(x: Array, alpha: Array) -> Array:
-    """`expit(alpha x)`, in x's dtype; NaN as above."""
-    valid = (alpha > 0) & jnp.isfinite(alpha)
-    return _nan_unless(valid, expit(alpha * x.astype(wide_dtype(x.dtype)))).astype(x.dtype)
+    return (t.astype(wide) * g * polynomial).astype(x.dtype)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
-import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from spikegrad.parameters import as_input
-from spikegrad.primitives.spike import step
+from spikegrad.primitives.sloped_spike import sloped_spike
 
 
 class Surrogate:
@@ -24,6 +19,9 @@ class Surrogate:
     differentiates. What `surrogate_grad` depends on besides x (attributes that are traced, say) has the gradient 0
     through the spike, and its true one through the spike's derivative.
 
+    A frozen dataclass is the way to have parameters: objects of equal ones are equal, and as static arguments of `jit`
+    trace once.
+
     `surrogate_fun(x)`, the smooth function whose derivative is `surrogate_grad`, is optional: nothing here calls it.
 
     The triangle of S. K. Esser et al., "Convolutional networks for fast, energy-efficient neuromorphic computing",
@@ -33,9 +31,9 @@ class Surrogate:
     >>> class Triangle(Surrogate):
     ...     def surrogate_grad(self, x):
     ...         return jnp.maximum(0, 1 - jnp.abs(x))
-    >>> class FastSigmoid(Surrogate):
-    ...     def __init__(self, slope=25.0):
-    ...         self.slope = slope
+    >>> @dataclass(frozen=True)
+    ... class FastSigmoid(Surrogate):
+    ...     slope: float = 25.0
     ...
     ...     def surrogate_grad(self, x):
     ...         return 1 / (1 + self.slope * jnp.abs(x)) ** 2
@@ -56,14 +54,17 @@ class Surrogate:
             ValueError: `surrogate_grad` has another shape than x.
         """
         x = as_input(x)
+        return sloped_spike(x, self._slope(x))
+
+    def _slope(self, x: Array) -> Array:
         if not jnp.issubdtype(x.dtype, jnp.floating):
-            return step(x)
+            return jnp.zeros_like(x)  # which has no tangents to multiply
         slope = jnp.asarray(self.surrogate_grad(x))
         if slope.shape != x.shape:
             raise ValueError(f"{type(self).__name__}.surrogate_grad made {slope.shape} of x of shape {x.shape}")
         if slope.dtype != x.dtype:
             raise TypeError(f"{type(self).__name__}.surrogate_grad made {slope.dtype} of x of dtype {x.dtype}")
-        return _step_with_slope(x, slope)
+        return slope
 
     def surrogate_grad(self, x: Array) -> Array:
         """The derivative that stands in for that of the step, in x's shape and dtype."""
@@ -72,17 +73,3 @@ class Surrogate:
     def surrogate_fun(self, x: Array) -> Array:
         """The smooth function whose derivative is `surrogate_grad`, in x's shape and dtype."""
         raise NotImplementedError(f"{type(self).__name__} does not define surrogate_fun(x)")
-
-
-# The slope is an operand, and not found by a call within the rule: so whatever tracers it depends on are seen by every
-# transformation, where a rule that closes over them fails under grad(jit(...)).
-@jax.custom_jvp
-def _step_with_slope(x: Array, slope: Array) -> Array:
-    return step(x)
-
-
-@functools.partial(_step_with_slope.defjvp, symbolic_zeros=True)
-def _jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    (x, slope), (x_dot, _) = primals, tangents
-    spikes = _step_with_slope(x, slope)
-    return spikes, jnp.zeros_like(spikes) if isinstance(x_dot, SymbolicZero) else x_dot * slope

@@ -12,7 +12,6 @@ from jax.typing import ArrayLike
 from spikegrad.parameters import as_field, as_input, as_parameter, check_value, same_field
 from spikegrad.primitives.spike import spike
 from spikegrad.primitives.spike_derivative import spike_derivative
-from spikegrad.smooth_step import smooth_step
 from spikegrad.surrogate import Surrogate
 
 
@@ -65,11 +64,11 @@ def _multi_gaussian_parameters(
 ) -> tuple[Array, ...]:
     given: Mapping[str, Any] = {"h": h, "s": s, "sigma": sigma, "scale": scale}
     positive = ("s", "sigma")
-    if all(isinstance(value, float) for value in given.values()):
-        # Formed in float64 and rounded once, below; of arrays and tracers it is formed in x's wide dtype.
-        for name, value in given.items():
-            check_value(name, value, positive=name in positive)
-    else:
+    for name, value in given.items():
+        check_value(name, value, positive=name in positive)
+    given = {name: as_field(value) for name, value in given.items()}
+    # Of plain numbers, what follows is formed in float64 and rounded once; of arrays and tracers, in x's wide dtype.
+    if not all(isinstance(value, float) for value in given.values()):
         given = {name: as_parameter(name, value, x, positive=name in positive) for name, value in given.items()}
     h, s, sigma, scale = given.values()
     middle, side = as_parameter("scale * (1 + h)", scale * (1 + h), x), as_parameter("-scale * h", -scale * h, x)
@@ -180,8 +179,7 @@ class _FamilySurrogate(Surrogate):
         Raises:
             TypeError: x is not floating-point.
         """
-        x = as_input(x, differentiable=True)
-        return spike_derivative(x, jnp.ones((), x.dtype), *self._parameters(x), family=self._family, order=0)
+        return self._derivative(x, order=0)
 
     def surrogate_fun(self, x: ArrayLike) -> Array:
         """The smooth function whose derivative is `surrogate_grad`, 0 at -infinity, in x's shape and dtype.
@@ -189,8 +187,11 @@ class _FamilySurrogate(Surrogate):
         Raises:
             TypeError: x is not floating-point.
         """
+        return self._derivative(x, order=-1)
+
+    def _derivative(self, x: ArrayLike, order: int) -> Array:
         x = as_input(x, differentiable=True)
-        return smooth_step(self._family, x, *self._parameters(x))
+        return spike_derivative(x, jnp.ones((), x.dtype), *self._parameters(x), family=self._family, order=order)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable; make a new one with the other {name}")
@@ -215,12 +216,10 @@ class _FamilySurrogate(Surrogate):
                 )
         return hash((type(self), *self._fields().values()))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _make, (type(self), self._fields())
-
-
-def _make(surrogate: type[_FamilySurrogate], parameters: dict[str, Any]) -> _FamilySurrogate:
-    return surrogate(**parameters)
+    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+        for fields in state:
+            for name, value in (fields or {}).items():
+                object.__setattr__(self, name, as_field(value) if name in self._names else value)
 
 
 class GaussianGrad(_FamilySurrogate):

@@ -46,8 +46,10 @@ def test_compat_gives_their_gradient_of_the_output_by_a_parameter(x64, name, par
     def gradients(module):
         def total(parameters, x):
             if form == "function":
-                return getattr(module, FUNCTIONS[name])(x, **parameters).sum()
-            return getattr(module, name)(**parameters)(x).sum()
+                spikes = getattr(module, FUNCTIONS[name])(x, **parameters)
+            else:
+                spikes = getattr(module, name)(**parameters)(x)
+            return (spikes * np.cos(X)).sum()
 
         return jax.jit(jax.grad(total, (0, 1)))(parameters, X)
 
@@ -58,6 +60,30 @@ def test_compat_gives_their_gradient_of_the_output_by_a_parameter(x64, name, par
     np.testing.assert_allclose(ours_by_x, other_by_x, rtol=1e-12, atol=1e-13)
     spikes = getattr(compat, name)(**parameters)(X)
     np.testing.assert_array_equal(spikes, X >= 0)
+
+
+def test_compat_for_a_surrogate_of_one_s_own(x64):
+    def gradients(module):
+        class FastSigmoid(module.Surrogate):
+            def __init__(self, slope):
+                self.slope = slope
+
+            def surrogate_grad(self, x):
+                return 1 / (1 + self.slope * jnp.abs(x)) ** 2
+
+        return jax.grad(lambda slope, x: (FastSigmoid(slope)(x) * np.cos(X)).sum(), (0, 1))(2.0, X)
+
+    for ours, other in zip(gradients(compat), gradients(theirs), strict=True):
+        np.testing.assert_allclose(ours, other, rtol=1e-12)
+    assert gradients(compat)[0] != 0 and gradients(spikegrad)[0] == 0
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_compat_takes_integers(name):
+    parameter = next(iter(GRIDS[name]))
+    for module in (compat, theirs):
+        f = jax.jit(lambda p, m=module: getattr(m, FUNCTIONS[name])(jnp.array([-1, 0, 2]), **{parameter: p}))
+        np.testing.assert_array_equal(f(0.5), [0, 1, 1])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

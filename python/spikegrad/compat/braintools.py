@@ -13,17 +13,13 @@ Code written for braintools before 0.2.0 used a Gaussian with sigma inverted: `s
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
-import jax
 from jax import Array, lax
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from spikegrad import surrogates
 from spikegrad.parameters import as_input
-from spikegrad.surrogate import Surrogate
+from spikegrad.primitives.sloped_spike import sloped_spike
+from spikegrad.surrogate import Surrogate as _Surrogate
 
 __all__ = [
     "GaussianGrad",
@@ -36,15 +32,13 @@ __all__ = [
 ]
 
 
-@jax.custom_jvp
-def _with_tangent_of(spikes: Array, slope: Array) -> Array:
-    return spikes
+class Surrogate(_Surrogate):
+    """`spikegrad.Surrogate` with braintools' gradient of the output by what `surrogate_grad` depends on besides x."""
 
-
-@functools.partial(_with_tangent_of.defjvp, symbolic_zeros=True)
-def _jvp(primals: Any, tangents: Any) -> tuple[Array, Any]:
-    (spikes, _), dots = primals, [dot for dot in tangents if not isinstance(dot, SymbolicZero)]
-    return spikes, functools.reduce(lax.add, dots) if dots else lax.full_like(spikes, 0)
+    def __call__(self, x: ArrayLike) -> Array:
+        """The spike of x, in x's shape and dtype."""
+        x = as_input(x)
+        return sloped_spike(x, self._slope(x), self._slope(lax.stop_gradient(x)))
 
 
 class _OutputFollowsParameters(surrogates._FamilySurrogate):
@@ -52,11 +46,10 @@ class _OutputFollowsParameters(surrogates._FamilySurrogate):
 
     def __call__(self, x: ArrayLike) -> Array:
         """The spike of x, in x's shape and dtype."""
-        x = as_input(x)
-        spikes = super().__call__(x)
         if all(isinstance(value, float) for value in self._fields().values()):
-            return spikes
-        return _with_tangent_of(spikes, self.surrogate_grad(lax.stop_gradient(x)))
+            return super().__call__(x)
+        x = as_input(x)
+        return sloped_spike(x, self._slope(x), self._slope(lax.stop_gradient(x)))
 
 
 class GaussianGrad(_OutputFollowsParameters, surrogates.GaussianGrad):

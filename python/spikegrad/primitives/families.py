@@ -28,15 +28,13 @@ class Family:
 
     Attributes:
         parameters: the names of a term's parameters; a family is a sum of terms.
-        derivative: `derivative(x, t, *parameters, order=n)`: `t g^(n)(x)` in `jax.numpy`.
-        integral: `integral(x, *parameters)`, the function whose derivative g is; order -1 below.
+        derivative: `derivative(x, t, *parameters, order=n)`: `t g^(n)(x)` in `jax.numpy`; for n = -1 the integral.
         parameter_jvp: the tangent of `t g^(n)(x)` along the tangent of one parameter, in closed form: a function of
             (derivative, x, parameters, index, n, parameter_tangent), all of them in x's wide dtype.
     """
 
     parameters: tuple[str, ...]
     derivative: Callable[..., Array]
-    integral: Callable[..., Array]
     parameter_jvp: Callable[[BindDerivative, Array, Sequence[Any], int, int, Any], Array]
 
 
@@ -58,8 +56,8 @@ def _sigmoid_jvp(
 ) -> Array:
     # g^(n)(x) = alpha^(n+1) f(alpha x)
     (alpha,) = parameters
-    higher = derivative(alpha, order=order + 1)
-    product = jnp.where(higher == 0, 0, x * higher)  # also where x is infinite
+    # An infinite x, where g and all its derivatives are 0, must not make NaN of that.
+    product = jnp.where(jnp.isfinite(x), x, 0) * derivative(alpha, order=order + 1)
     if order >= 0:
         product = product + (order + 1) * derivative(alpha, order=order)
     return product * (tangent / alpha)
@@ -69,13 +67,11 @@ FAMILIES = {
     "gaussian_mixture": Family(
         parameters=("w", "mu", "sigma"),
         derivative=reference.gaussian_mixture_derivative,
-        integral=reference.gaussian_mixture_integral,
         parameter_jvp=_gaussian_mixture_jvp,
     ),
     "sigmoid": Family(
         parameters=("alpha",),
         derivative=reference.sigmoid_derivative,
-        integral=reference.sigmoid_integral,
         parameter_jvp=_sigmoid_jvp,
     ),
 }

@@ -14,12 +14,12 @@ import jax
 from jax import Array
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import ad, mlir
+from jax.interpreters import ad
 
-from spikegrad import kernel_switch, reference, targets
+from spikegrad import kernel_switch
 from spikegrad.primitives.batching_rules import Batch, define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
-from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
+from spikegrad.primitives.heaviside_lowering import lower_to_heaviside
 from spikegrad.primitives.operand_checks import check_parameters
 from spikegrad.primitives.spike_derivative import spike_derivative_p
 
@@ -32,15 +32,9 @@ def spike(x: Array, *parameters: Array, family: str) -> Array:
     return bind(spike_p, x, *parameters, family=family, kernels=kernel_switch.kernels_enabled())
 
 
-def step(x: Array) -> Array:
-    """Binds `spike` of no family: the step for itself, to be wrapped in a rule of its own."""
-    return bind(spike_p, x, family=None, kernels=kernel_switch.kernels_enabled())
-
-
 @spike_p.def_abstract_eval
-def _abstract_eval(x: ShapedArray, *parameters: ShapedArray, family: str | None, kernels: bool) -> ShapedArray:
-    if family is not None:
-        check_parameters(x, parameters, family)
+def _abstract_eval(x: ShapedArray, *parameters: ShapedArray, family: str, kernels: bool) -> ShapedArray:
+    check_parameters(x, parameters, family)
     return x
 
 
@@ -55,7 +49,7 @@ def _jvp(primals: Any, tangents: Any, *, family: str, kernels: bool) -> tuple[Ar
 ad.primitive_jvps[spike_p] = _jvp
 
 
-def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str | None, kernels: bool) -> tuple[Array, int]:
+def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, kernels: bool) -> tuple[Array, int]:
     (x, *parameters), (x_dim, *parameter_dims) = operands, dims
     batch = Batch(axis_data, x, x_dim, dim=0 if x_dim is None else x_dim)
     parameters = batch.parameters(parameters, parameter_dims)
@@ -65,22 +59,4 @@ def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str | None, kern
 define_batching(spike_p, _batch)
 
 
-def _reference(x: Array, *parameters: Array, family: str | None, kernels: bool) -> Array:
-    return reference.heaviside(x)
-
-
-def _kernel(x: Array, *parameters: Array, family: str | None, kernels: bool) -> Array:
-    return elementwise_call(targets.HEAVISIDE, x)
-
-
-_lower_to_reference = mlir.lower_fun(_reference, multiple_results=False)
-_lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
-
-
-def _lower_on_cpu(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
-    use_kernel = params["kernels"] and ctx.avals_in[0].dtype in KERNEL_DTYPES
-    return (_lower_to_kernel if use_kernel else _lower_to_reference)(ctx, *operands, **params)
-
-
-mlir.register_lowering(spike_p, _lower_to_reference)
-mlir.register_lowering(spike_p, _lower_on_cpu, platform="cpu")
+lower_to_heaviside(spike_p)

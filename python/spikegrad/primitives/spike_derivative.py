@@ -2,6 +2,8 @@
 
     spike_derivative[family, order] x t *parameters  ->  t g^(order)(x), of x's shape and dtype
 
+Order -1 is the integral of g from -infinity: the smooth function behind a surrogate, by the same rules.
+
 It is linear in t, which has x's shape or rank 0; rank 0 serves `surrogate_grad`, Jacobians and batching without an
 array of ones. Its transpose is itself, its JVP in x is itself at the next order, its JVPs in the parameters are itself
 again, by the closed forms of families.py.
@@ -46,8 +48,8 @@ def _abstract_eval(
     x: ShapedArray, t: ShapedArray, *parameters: ShapedArray, family: str, order: int, kernels: bool
 ) -> ShapedArray:
     check_parameters(x, parameters, family)
-    if not 0 <= order <= HIGHEST_ORDER:
-        raise ValueError(f"the order of a surrogate's derivative must be from 0 to {HIGHEST_ORDER}, and is {order}")
+    if not -1 <= order <= HIGHEST_ORDER:
+        raise ValueError(f"the order of a surrogate's derivative must be from -1 to {HIGHEST_ORDER}, and is {order}")
     if t.ndim == 0:
         if t.dtype != x.dtype:
             raise TypeError(f"t must have the dtype of x, {x.dtype}, and has {t.dtype}")
@@ -145,7 +147,7 @@ _lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
 def _lower_on_cpu(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
     x, _, *parameters = ctx.avals_in
     scalars = all(parameter.ndim == 0 for parameter in parameters)
-    use_kernel = params["kernels"] and scalars and x.dtype in KERNEL_DTYPES
+    use_kernel = params["kernels"] and scalars and x.dtype in KERNEL_DTYPES and params["order"] >= 0
     return (_lower_to_kernel if use_kernel else _lower_to_reference)(ctx, *operands, **params)
 
 
