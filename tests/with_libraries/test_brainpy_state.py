@@ -43,7 +43,7 @@ def step(neuron, spike):
     return outputs, gradients
 
 
-@pytest.mark.parametrize("neuron", [brainpy.state.LIF, brainpy.state.ALIF, brainpy.state.IF])
+@pytest.mark.parametrize("neuron", [brainpy.state.LIF, brainpy.state.ALIF])
 @pytest.mark.parametrize("spike", OURS, ids=repr)
 def test_a_training_step(neuron, spike):
     theirs = getattr(braintools.surrogate, type(spike).__name__)()
