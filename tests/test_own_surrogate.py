@@ -58,6 +58,7 @@ def test_every_transformation(kernels):
     f = Cauchy()
     np.testing.assert_allclose(jax.vmap(jax.grad(f))(X), SLOPE, rtol=1e-6)
     np.testing.assert_allclose(jax.jvp(f, (X,), (X,))[1], X * SLOPE, rtol=1e-6)
+    np.testing.assert_allclose(jax.jvp(f, (jnp.float32(0.5),), (1.0,))[1], 0.8, rtol=1e-6)
     np.testing.assert_allclose(jax.jacfwd(f)(X), np.diag(SLOPE), rtol=1e-6)
     second = -2 * X * SLOPE**2
     for nested in (jax.grad(jax.grad(f)), jax.jacfwd(jax.jacrev(f)), jax.jacrev(jax.jacfwd(f)), jax.hessian(f)):

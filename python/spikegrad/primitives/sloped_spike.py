@@ -49,7 +49,7 @@ def _jvp(primals: Any, tangents: Any, *, kernels: bool) -> tuple[Array, Any]:
     out = bind(sloped_spike_p, x, slope, *followed, kernels=kernels)
     terms = [dot for dot in followed_dots if not isinstance(dot, ad.Zero)]
     if not isinstance(x_dot, ad.Zero):
-        terms.append(lax.mul(x_dot, slope))
+        terms.append(x_dot * slope)  # x_dot may be the Python number of jax.jvp(f, (x,), (1.0,))
     if not terms:
         return out, ad.Zero(jax.typeof(out).to_tangent_aval())
     return out, functools.reduce(lax.add, terms)
