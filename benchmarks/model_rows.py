@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from benchmarks.competitors import FORMULA, OURS, Spike, spikes
 from benchmarks.quiet import QUIET, Patience, measure_quietly
-from benchmarks.turns import Timing, take_turns
+from benchmarks.turns import Timing, blocking, take_turns
 
 FORWARD, GRADIENT = "forward", "gradient"
 DIRECTIONS = (FORWARD, GRADIENT)
@@ -95,13 +95,6 @@ def _loss(spike: Spike, weights: Weights, currents: Array) -> Array:
     return jnp.mean(_layer(spike, weights, currents).sum(axis=0) ** 2)
 
 
-def _blocking(function: Callable[..., Any], *arguments: Any) -> Callable[[], None]:
-    def call() -> None:
-        jax.block_until_ready(function(*arguments))
-
-    return call
-
-
 def _measure_shape(neurons: int, batch: int, seconds: float, patience: Patience) -> list[ModelRow]:
     keys = jax.random.split(jax.random.key(neurons + batch), 3)
     currents = jax.random.normal(keys[0], (STEPS, batch, neurons))
@@ -120,7 +113,7 @@ def _measure_shape(neurons: int, batch: int, seconds: float, patience: Patience)
 
     rows = []
     for direction, functions in ((FORWARD, layers), (GRADIENT, gradients)):
-        calls = {name: _blocking(f, weights, currents) for name, f in functions.items()}
+        calls = {name: blocking(f, weights, currents) for name, f in functions.items()}
         watched = measure_quietly(functools.partial(take_turns, calls, seconds), patience)
         rows.append(ModelRow(neurons, batch, direction, rates[OURS], watched.result, watched.others))
     return rows

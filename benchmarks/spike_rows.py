@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from benchmarks.competitors import FORMULA, GAUSSIAN, OURS, SURROGATES, spikes, vjp
 from benchmarks.page_sizes import huge_shares
 from benchmarks.quiet import QUIET, Patience, measure_quietly
-from benchmarks.turns import Timing, take_turns
+from benchmarks.turns import Timing, blocking, take_turns
 
 FORWARD, VJP = "forward", "VJP"
 DIRECTIONS = (FORWARD, VJP)
@@ -83,13 +83,6 @@ class SpikeRow:
         return cls(**{**row, "timings": {name: Timing(**timing) for name, timing in row["timings"].items()}})
 
 
-def _blocking(function: Callable[..., Array], *arguments: Array) -> Callable[[], None]:
-    def call() -> None:
-        function(*arguments).block_until_ready()
-
-    return call
-
-
 def _check_agreement(results: Mapping[str, Array], exactly: bool) -> None:
     """What does not compute the same must not be compared.
 
@@ -113,8 +106,8 @@ def _measure_size(surrogate: str, dtype: str, size: int, seconds: float, patienc
         _check_agreement({name: f(x, t) for name, f in vjps.items()}, exactly=False)
 
     calls = {
-        FORWARD: {name: _blocking(f, x) for name, f in forwards.items()},
-        VJP: {name: _blocking(f, x, t) for name, f in vjps.items()},
+        FORWARD: {name: blocking(f, x) for name, f in forwards.items()},
+        VJP: {name: blocking(f, x, t) for name, f in vjps.items()},
     }
     rows = []
     for direction in DIRECTIONS if surrogate == GAUSSIAN else (VJP,):

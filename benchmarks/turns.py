@@ -8,7 +8,9 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import numpy as np
 
 SHORTEST = 1e-3  # seconds that a timing should last, by repetition, for the clock and its call not to count
@@ -30,6 +32,15 @@ class Timing:
     def steady(self) -> bool:
         """Whether the quartiles are near enough to each other for the median to mean something."""
         return self.upper_quartile <= 1.5 * self.lower_quartile
+
+
+def blocking(function: Callable[..., Any], *arguments: Any) -> Callable[[], None]:
+    """A call of the function that returns only when its results are there."""
+
+    def call() -> None:
+        jax.block_until_ready(function(*arguments))
+
+    return call
 
 
 def _seconds(call: Callable[[], object], repetitions: int) -> float:
