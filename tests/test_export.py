@@ -50,7 +50,7 @@ np.savez(out, spikes=spikes, gradient=gradient)
 """
 
 
-def test_serialised_and_called_in_a_fresh_process(step, tmp_path):
+def test_serialised_and_called_in_a_fresh_process(case, step, tmp_path):
     exported = export.export(jax.jit(step), disabled_checks=CHECKS)(X, np.float32(0.5))
     (tmp_path / "blob").write_bytes(exported.serialize())
     np.save(tmp_path / "x.npy", X)
@@ -60,6 +60,9 @@ def test_serialised_and_called_in_a_fresh_process(step, tmp_path):
     spikes, gradient = jax.jit(step)(X, np.float32(0.5))
     np.testing.assert_array_equal(out["spikes"], spikes)
     np.testing.assert_array_equal(out["gradient"], gradient)
+    np.testing.assert_array_equal(out["spikes"], X >= 0)
+    exact = case.derivative(0, X, **{next(iter(case.parameters)): 0.5})
+    np.testing.assert_allclose(out["gradient"], exact, rtol=1e-5)
 
 
 def test_the_gradient_of_an_exported_function(case):

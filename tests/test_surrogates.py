@@ -1,6 +1,7 @@
 """The surrogates as objects, and the parameters that they and the functions refuse."""
 
 import copy
+import doctest
 import functools
 import inspect
 import pickle
@@ -11,7 +12,7 @@ import mpmath
 import numpy as np
 import pytest
 from families import CASES
-from spikegrad import GaussianGrad, MultiGaussianGrad, Sigmoid, gaussian_grad, multi_gaussian_grad
+from spikegrad import GaussianGrad, MultiGaussianGrad, Sigmoid, gaussian_grad, multi_gaussian_grad, surrogates
 
 EVERY_PARAMETER = [(case, name) for case in CASES for name in case.parameters]
 POSITIVE = [(case, name) for case, name in EVERY_PARAMETER if (case.name, name) not in (("gaussian", "alpha"),)]
@@ -27,6 +28,12 @@ def test_repr_is_that_of_braintools():
     assert repr(GaussianGrad(sigma=2, alpha=1)) == "GaussianGrad(alpha=1.0, sigma=2.0)"
     assert repr(MultiGaussianGrad()) == "MultiGaussianGrad(h=0.15, s=6.0, sigma=0.5, scale=0.5)"
     assert repr(Sigmoid()) == "Sigmoid(alpha=4.0)"
+
+
+def test_the_documented_examples():
+    names = {"jax": jax, "jnp": jnp}
+    results = doctest.testmod(surrogates, extraglobs=names)
+    assert results.failed == 0 and results.attempted >= 6
 
 
 def test_function_and_object_have_the_same_defaults(case):
