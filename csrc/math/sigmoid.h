@@ -3,8 +3,8 @@
 //   g(x) = alpha s (1 - s) = alpha p / (1 + p)^2,
 //   g^(n)(x) = alpha^(n+1) (-sign x)^n p A(p) / (1 + p)^(n+2),
 //
-// where A has the Eulerian numbers <n+1, k> (-1)^k as coefficients (d. e. of p / (1 + p)^2 = sum of j (-1)^(j+1) p^j,
-// term by term). For an odd n, A has the root p = 1, which is where x = 0: it is taken out, and 1 - p computed for
+// where A has the Eulerian numbers <n+1, k> (-1)^k as coefficients (differentiate p / (1 + p)^2 = sum of j (-1)^(j+1)
+// p^j, term by term). For an odd n, A has the root p = 1, which is where x = 0: it is taken out, and 1 - p computed for
 // itself.
 //
 // p is a 2^-q with q = alpha |x| log2(e), a compensated product as in gaussian.h.

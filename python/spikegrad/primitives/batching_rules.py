@@ -1,4 +1,4 @@
-"""What the batching rules of `spike` and `spike_derivative` share: operands given the mapped dimension they lack."""
+"""What the batching rules of the primitives share: operands are given the mapped dimension that they lack."""
 
 from __future__ import annotations
 
