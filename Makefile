@@ -88,10 +88,9 @@ format: .venv/main/done
 	.venv/main/bin/ruff format .
 	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc')
 
-# Without test_accuracy.py, which asks nothing of jax.
 versions: .venv/oldest/done .venv/newest/done
-	.venv/oldest/bin/python $(PYTEST) --ignore=tests/test_accuracy.py
-	.venv/newest/bin/python $(PYTEST) --ignore=tests/test_accuracy.py
+	.venv/oldest/bin/python $(PYTEST)
+	.venv/newest/bin/python $(PYTEST)
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done $(SOURCES)
