@@ -1,5 +1,6 @@
 // The families: a new one is a header like the two below and a line here. Kernels, FFI handlers, the Python module and
-// the tests' module follow from this list; the name is that in the FFI target, spikegrad.<name>.v1.
+// the tests' module follow from this list, which calls DO(name, Family) and what else it is given for each of them; the
+// name is that in the FFI target, spikegrad.<name>.v1.
 #ifndef SPIKEGRAD_MATH_FAMILIES_H_
 #define SPIKEGRAD_MATH_FAMILIES_H_
 
@@ -7,9 +8,9 @@
 #include "math/sigmoid.h"
 
 // clang-format off
-#define SPIKEGRAD_FOR_EACH_FAMILY(DO)     \
-  DO(gaussian_mixture, GaussianMixture)   \
-  DO(sigmoid, Sigmoid)
+#define SPIKEGRAD_FOR_EACH_FAMILY(DO, ...)                                 \
+  DO(gaussian_mixture, GaussianMixture __VA_OPT__(, ) __VA_ARGS__)        \
+  DO(sigmoid, Sigmoid __VA_OPT__(, ) __VA_ARGS__)
 // clang-format on
 
 #endif  // SPIKEGRAD_MATH_FAMILIES_H_

@@ -23,6 +23,14 @@ namespace spikegrad {
 // many gradients.
 constexpr int64_t kHighestOrder = 64;
 
+// Where the parameters of a call lie, in the memory of whoever computes: scalars in the wide type of x.
+template <class Family>
+struct ParameterAddresses {
+  static constexpr int64_t most = Family::parameters * Family::most_terms;
+  const void* at[most];
+  int64_t count;
+};
+
 }  // namespace spikegrad
 
 #endif  // SPIKEGRAD_MATH_FAMILY_H_

@@ -34,6 +34,10 @@ SPIKEGRAD_SCALAR float widen(Float16 x) {
   return bit_cast<float>(bits | sign);
 }
 
+// The type in which order 0 of T is computed, and which its parameters have.
+template <class T>
+using Wide = decltype(widen(T{}));
+
 // x in the type of the second argument, rounded to nearest, ties to even.
 SPIKEGRAD_SCALAR float narrow(float x, float) { return x; }
 SPIKEGRAD_SCALAR double narrow(double x, double) { return x; }

@@ -13,7 +13,7 @@ import jax
 import jaxlib
 
 import spikegrad
-from spikegrad import _cpu, kernel_switch
+from spikegrad import _cpu, kernel_switch, targets
 
 
 def _version(package: str) -> str:
@@ -47,6 +47,8 @@ def report() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} ({platform.python_implementation()})"
     yield "system", f"{platform.system()} {platform.release()} {platform.machine()}"
     yield "module _cpu", Path(_cpu.__file__).name
+    yield "module _cuda", Path(str(targets.CUDA.__file__)).name if targets.CUDA else "not built"
+    yield "CUDA architectures", targets.CUDA.architectures if targets.CUDA else "none"
     yield "FFI API built against", ".".join(map(str, _cpu.ffi_api_version))
     yield "FFI API running", _running_ffi_api()
     yield "FFI targets", ", ".join(spikegrad.FFI_TARGETS)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+from types import ModuleType
+
 import jax.ffi
 
 from spikegrad.jax_versions import check_jaxlib
@@ -14,6 +18,19 @@ def derivative_of(family: str) -> str:
     return f"spikegrad.{family}.v1"
 
 
+def _cuda_module() -> ModuleType | None:
+    """The module with the CUDA kernels, or None where the package was built without."""
+    if importlib.util.find_spec("spikegrad._cuda") is None:
+        return None
+    try:
+        return importlib.import_module("spikegrad._cuda")
+    except ImportError as error:
+        raise ImportError(
+            f"this spikegrad was built with CUDA kernels, but their module does not load: {error}. "
+            "Reinstall it, or build it without them: SPIKEGRAD_CUDA=OFF (see README)."
+        ) from error
+
+
 def _register() -> tuple[str, ...]:
     check_jaxlib()
     # An import that fails here fails aloud: a package without its kernels is a broken installation.
@@ -23,8 +40,16 @@ def _register() -> tuple[str, ...]:
     for name, handler in targets.items():
         jax.ffi.register_ffi_target(name, handler, platform="cpu")
         jax.ffi.register_ffi_target_as_batch_partitionable(name)
+    if CUDA is not None:
+        for name, stages in CUDA.targets().items():
+            jax.ffi.register_ffi_target(name, stages, platform="CUDA")
     return tuple(sorted(targets))
 
+
+CUDA = _cuda_module()
+
+PLATFORMS = ("cpu",) if CUDA is None else ("cpu", "cuda")
+"""The platforms for which there are kernels."""
 
 FFI_TARGETS: tuple[str, ...] = _register()
 """The names of the custom calls that compiled spikegrad code holds.

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "cpu/instruction_set.h"
+#include "held.h"
+#include "math/element.h"
 #include "math/families.h"
 #include "math/half.h"
 #include "math/heaviside.h"
@@ -17,24 +19,6 @@ namespace py = pybind11;
 using namespace spikegrad;
 
 namespace {
-
-// The type in which NumPy holds T, and back.
-template <class T>
-struct Held {
-  using type = T;
-  static T in(T x) { return x; }
-  static T out(T x) { return x; }
-};
-template <class Half>
-struct HeldAsBits {
-  using type = uint16_t;
-  static Half in(uint16_t x) { return {x}; }
-  static uint16_t out(Half x) { return x.bits; }
-};
-template <>
-struct Held<Float16> : HeldAsBits<Float16> {};
-template <>
-struct Held<BFloat16> : HeldAsBits<BFloat16> {};
 
 template <class Family>
 Family prepared(const std::vector<double>& parameters, int64_t order) {
@@ -55,31 +39,18 @@ const ElementKernels<T>& kernels_of(const std::string& set, ElementKernels<T> Ke
   throw std::invalid_argument("no such instruction set here: " + set);
 }
 
-template <class Value, class W>
-W value_of(const Value& g, W x, W t) {
-  Reduced<W> r[Value::powers];
-  W change[Value::powers];
-  typename Format<W>::Bits exponent[Value::powers];
-  reduce(x, g, r);
-  for (int k = 0; k < Value::powers; k++) {
-    change[k] = exp2_minus_one(-r[k].fraction);
-    exponent[k] = r[k].exponent;
-  }
-  return finish(x, t, change, exponent, g);
-}
-
 template <class T, class Family>
 void define_family(py::module_& m, const std::string& name, ElementKernels<T> Kernels::* table) {
   using H = Held<T>;
   using N = typename H::type;
-  using W = decltype(widen(T{}));
+  using W = Wide<T>;
   // Order 0 the fast way, one element after the other.
   m.def(("value_" + name).c_str(), [](py::array_t<N> x, py::array_t<N> t, const std::vector<double>& parameters) {
     const Family g = prepared<Family>(parameters, 0);
     py::object out;
     const bool done = with_value(g, W{}, [&](const auto& value) {
       out = py::vectorize(
-          [&value](N x, N t) { return H::out(narrow(value_of(value, widen(H::in(x)), widen(H::in(t))), T{})); })(x, t);
+          [&value](N x, N t) { return H::out(narrow(value_of(widen(H::in(x)), widen(H::in(t)), value), T{})); })(x, t);
     });
     if (!done) throw std::invalid_argument("no fast way at these parameters");
     return out;
@@ -119,11 +90,7 @@ void define_terms(py::module_& m, const std::string& name) {
   m.def(("derivative_" + name).c_str(),
         [](py::array_t<double> x, py::array_t<double> t, const std::vector<double>& parameters, int64_t order) {
           const Family g = prepared<Family>(parameters, order);
-          return py::vectorize([&g, order](double x, double t) {
-            double sum = term(x, t, 0, g, order);
-            for (int64_t k = 1; k < g.terms; k++) sum += term(x, t, k, g, order);
-            return sum;
-          })(x, t);
+          return py::vectorize([&g](double x, double t) { return sum_of_terms(x, t, g, g.order); })(x, t);
         });
 }
 

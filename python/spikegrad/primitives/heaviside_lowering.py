@@ -24,11 +24,12 @@ _lower_to_reference = mlir.lower_fun(_reference, multiple_results=False)
 _lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
 
 
-def _lower_on_cpu(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+def _lower_where_kernels_are(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
     use_kernel = params["kernels"] and ctx.avals_in[0].dtype in KERNEL_DTYPES
     return (_lower_to_kernel if use_kernel else _lower_to_reference)(ctx, *operands, **params)
 
 
 def lower_to_heaviside(primitive: Primitive) -> None:
     mlir.register_lowering(primitive, _lower_to_reference)
-    mlir.register_lowering(primitive, _lower_on_cpu, platform="cpu")
+    for platform in targets.PLATFORMS:
+        mlir.register_lowering(primitive, _lower_where_kernels_are, platform=platform)

@@ -144,7 +144,7 @@ _lower_to_reference = mlir.lower_fun(_reference, multiple_results=False)
 _lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
 
 
-def _lower_on_cpu(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+def _lower_where_kernels_are(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
     x, _, *parameters = ctx.avals_in
     scalars = all(parameter.ndim == 0 for parameter in parameters)
     use_kernel = params["kernels"] and scalars and x.dtype in KERNEL_DTYPES and params["order"] >= 0
@@ -152,4 +152,5 @@ def _lower_on_cpu(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) 
 
 
 mlir.register_lowering(spike_derivative_p, _lower_to_reference)
-mlir.register_lowering(spike_derivative_p, _lower_on_cpu, platform="cpu")
+for _platform in targets.PLATFORMS:
+    mlir.register_lowering(spike_derivative_p, _lower_where_kernels_are, platform=_platform)

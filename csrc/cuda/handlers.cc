@@ -1,0 +1,98 @@
+#include "cuda/handlers.h"
+
+#include <cstdint>
+#include <sstream>
+
+#include "cuda/kernels.h"
+#include "ffi/operands.h"
+
+namespace ffi = xla::ffi;
+
+namespace spikegrad::cuda {
+namespace {
+
+ffi::Error checked(const char* what, cudaError_t error) {
+  if (error == cudaSuccess) return ffi::Error::Success();
+  std::ostringstream message;
+  message << "spikegrad: " << what << " failed: " << cudaGetErrorName(error) << " (" << cudaGetErrorString(error)
+          << ')';
+  return ffi::Error::Internal(message.str());
+}
+
+ffi::Error initialize_heaviside(ffi::AnyBuffer x, ffi::Result<ffi::AnyBuffer>) {
+  return with_element_type(x, [](auto element) {
+    return checked("loading the spike's kernel", Heaviside<decltype(element)>::load());
+  });
+}
+
+ffi::Error heaviside(cudaStream_t stream, ffi::AnyBuffer x, ffi::Result<ffi::AnyBuffer> out) {
+  if (ffi::Error error = check_result(x, *out); error.failure()) return error;
+  return with_element_type(x, [&](auto element) {
+    using T = decltype(element);
+    return checked("launching the spike's kernel",
+                   Heaviside<T>::launch(static_cast<const T*>(x.untyped_data()), static_cast<T*>(out->untyped_data()),
+                                        static_cast<int64_t>(x.element_count()), stream));
+  });
+}
+
+template <class Family>
+ffi::Error initialize_derivative(ffi::AnyBuffer x, ffi::AnyBuffer, ffi::RemainingArgs, ffi::Result<ffi::AnyBuffer>,
+                                 int64_t order) {
+  return with_element_type(x, [&](auto element) {
+    return checked("loading a derivative's kernel", Derivative<decltype(element), Family>::load(order));
+  });
+}
+
+template <class Family>
+ffi::Error derivative(cudaStream_t stream, ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::RemainingArgs parameters,
+                      ffi::Result<ffi::AnyBuffer> out, int64_t order) {
+  if (ffi::Error error = check_result(x, *out); error.failure()) return error;
+  if (ffi::Error error = check_cotangent(x, t); error.failure()) return error;
+  if (ffi::Error error = check_order(order); error.failure()) return error;
+  ParameterAddresses<Family> addresses = {};
+  if (ffi::Error error = find_parameters(x, parameters, addresses); error.failure()) return error;
+  return with_element_type(x, [&](auto element) {
+    using T = decltype(element);
+    return checked("launching a derivative's kernel",
+                   Derivative<T, Family>::launch(static_cast<const T*>(x.untyped_data()),
+                                                 static_cast<const T*>(t.untyped_data()), t.dimensions().size() == 0,
+                                                 static_cast<T*>(out->untyped_data()),
+                                                 static_cast<int64_t>(x.element_count()), addresses, order, stream));
+  });
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_initialize_heaviside, initialize_heaviside,
+                              ffi::Ffi::Bind<ffi::ExecutionStage::kInitialize>()
+                                  .Arg<ffi::AnyBuffer>()    // x
+                                  .Ret<ffi::AnyBuffer>());  // spikes
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_heaviside, heaviside,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::PlatformStream<cudaStream_t>>()
+                                  .Arg<ffi::AnyBuffer>()   // x
+                                  .Ret<ffi::AnyBuffer>(),  // spikes
+                              {ffi::Traits::kCmdBufferCompatible});
+
+#define SPIKEGRAD_DEFINE(name, Family)                                                             \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_initialize_##name, initialize_derivative<Family>,   \
+                                ffi::Ffi::Bind<ffi::ExecutionStage::kInitialize>()                 \
+                                    .Arg<ffi::AnyBuffer>() /* x */                                 \
+                                    .Arg<ffi::AnyBuffer>() /* t */                                 \
+                                    .RemainingArgs()       /* parameters */                        \
+                                    .Ret<ffi::AnyBuffer>()                                         \
+                                    .Attr<int64_t>("order"));                                      \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_##name, derivative<Family>,                         \
+                                ffi::Ffi::Bind()                                                   \
+                                    .Ctx<ffi::PlatformStream<cudaStream_t>>()                      \
+                                    .Arg<ffi::AnyBuffer>() /* x */                                 \
+                                    .Arg<ffi::AnyBuffer>() /* t */                                 \
+                                    .RemainingArgs()       /* parameters */                        \
+                                    .Ret<ffi::AnyBuffer>()                                         \
+                                    .Attr<int64_t>("order"),                                       \
+                                {ffi::Traits::kCmdBufferCompatible});
+SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
+
+}  // namespace spikegrad::cuda

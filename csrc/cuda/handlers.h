@@ -1,0 +1,24 @@
+// The XLA FFI handlers of the CUDA kernels, with the operands, attributes and results of those for the CPU.
+//
+// A target has two stages. `initialize` loads the kernel into the device, so that `execute` does nothing but launch it
+// and may be captured in a CUDA graph.
+#ifndef SPIKEGRAD_CUDA_HANDLERS_H_
+#define SPIKEGRAD_CUDA_HANDLERS_H_
+
+#include "math/families.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace spikegrad::cuda {
+
+XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_heaviside);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_heaviside);
+
+#define SPIKEGRAD_DECLARE(name, Family)                            \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_##name); \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_##name);
+SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DECLARE)
+#undef SPIKEGRAD_DECLARE
+
+}  // namespace spikegrad::cuda
+
+#endif  // SPIKEGRAD_CUDA_HANDLERS_H_

@@ -1,0 +1,32 @@
+// The Python module spikegrad._cuda.
+#include <nanobind/nanobind.h>
+
+#include "cuda/handlers.h"
+
+namespace nb = nanobind;
+
+NB_MODULE(_cuda, m) {
+  m.doc() = "The CUDA kernels of spikegrad as XLA FFI handlers.";
+  m.def(
+      "targets",
+      [] {
+        nb::dict targets;
+        const auto add = [&targets](const char* name, auto* initialize, auto* execute) {
+          nb::dict stages;
+          stages["initialize"] = nb::capsule(reinterpret_cast<void*>(initialize));
+          stages["execute"] = nb::capsule(reinterpret_cast<void*>(execute));
+          targets[name] = stages;
+        };
+        add("spikegrad.heaviside.v1", spikegrad::cuda::spikegrad_cuda_initialize_heaviside,
+            spikegrad::cuda::spikegrad_cuda_heaviside);
+#define SPIKEGRAD_ADD(name, Family)                                               \
+  add("spikegrad." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_##name, \
+      spikegrad::cuda::spikegrad_cuda_##name);
+        SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ADD)
+#undef SPIKEGRAD_ADD
+        return targets;
+      },
+      "The FFI targets: for each name a capsule for each of its stages.");
+  m.attr("ffi_api_version") = nb::make_tuple(XLA_FFI_API_MAJOR, XLA_FFI_API_MINOR);
+  m.attr("architectures") = SPIKEGRAD_CUDA_ARCHITECTURES;
+}

@@ -1,0 +1,108 @@
+// What the handlers of every backend check of a call's operands. The FFI hands buffers over unlooked at (typed_data<T>()
+// checks nothing in a release build), so dtypes, ranks and sizes are compared here, before anything is read.
+#ifndef SPIKEGRAD_FFI_OPERANDS_H_
+#define SPIKEGRAD_FFI_OPERANDS_H_
+
+#include <cstdint>
+#include <sstream>
+#include <string>
+
+#include "math/family.h"
+#include "math/half.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace spikegrad {
+
+inline std::string describe(const xla::ffi::AnyBuffer& buffer) {
+  std::ostringstream text;
+  text << buffer.element_type() << '[';
+  const char* separator = "";
+  for (int64_t size : buffer.dimensions()) {
+    text << separator << size;
+    separator = ",";
+  }
+  text << ']';
+  return text.str();
+}
+
+inline bool same_shape(const xla::ffi::AnyBuffer& a, const xla::ffi::AnyBuffer& b) {
+  const auto x = a.dimensions(), y = b.dimensions();
+  if (x.size() != y.size()) return false;
+  for (size_t i = 0; i < x.size(); i++) {
+    if (x[i] != y[i]) return false;
+  }
+  return true;
+}
+
+template <class... Parts>
+xla::ffi::Error invalid(const Parts&... parts) {
+  std::ostringstream message;
+  message << "spikegrad: ";
+  (message << ... << parts);
+  return xla::ffi::Error::InvalidArgument(message.str());
+}
+
+// Calls use(T{}), T being the element type of x.
+template <class Use>
+xla::ffi::Error with_element_type(const xla::ffi::AnyBuffer& x, Use use) {
+  switch (x.element_type()) {
+    case xla::ffi::F16:
+      return use(Float16{});
+    case xla::ffi::BF16:
+      return use(BFloat16{});
+    case xla::ffi::F32:
+      return use(float{});
+    case xla::ffi::F64:
+      return use(double{});
+    default:
+      return invalid("x must be f16, bf16, f32 or f64, and is ", describe(x));
+  }
+}
+
+inline xla::ffi::Error check_result(const xla::ffi::AnyBuffer& x, const xla::ffi::AnyBuffer& out) {
+  if (out.element_type() != x.element_type() || !same_shape(out, x)) {
+    return invalid("the result must be like x, ", describe(x), ", and is ", describe(out));
+  }
+  return xla::ffi::Error::Success();
+}
+
+// t must have x's shape, or rank 0 and be a scalar.
+inline xla::ffi::Error check_cotangent(const xla::ffi::AnyBuffer& x, const xla::ffi::AnyBuffer& t) {
+  if (t.element_type() != x.element_type() || !(t.dimensions().size() == 0 || same_shape(t, x))) {
+    return invalid("t must have the dtype of x, and its shape or none; x is ", describe(x), ", t is ", describe(t));
+  }
+  return xla::ffi::Error::Success();
+}
+
+inline xla::ffi::Error check_order(int64_t order) {
+  if (order < 0 || order > kHighestOrder) {
+    return invalid("order must be from 0 to ", kHighestOrder, ", and is ", order);
+  }
+  return xla::ffi::Error::Success();
+}
+
+template <class Family>
+xla::ffi::Error find_parameters(const xla::ffi::AnyBuffer& x, const xla::ffi::RemainingArgs& operands,
+                                ParameterAddresses<Family>& parameters) {
+  const int64_t count = static_cast<int64_t>(operands.size());
+  if (count == 0 || count % Family::parameters != 0 || count > parameters.most) {
+    return invalid("there must be ", Family::parameters, " parameters for each of 1 to ", Family::most_terms,
+                   " terms, and there are ", count);
+  }
+  const xla::ffi::DataType expected = x.element_type() == xla::ffi::F64 ? xla::ffi::F64 : xla::ffi::F32;
+  for (int64_t i = 0; i < count; i++) {
+    const xla::ffi::ErrorOr<xla::ffi::AnyBuffer> parameter = operands.get<xla::ffi::AnyBuffer>(static_cast<size_t>(i));
+    if (parameter.has_error()) return parameter.error();
+    if (parameter->element_type() != expected || parameter->dimensions().size() != 0) {
+      return invalid("parameter ", i, " must be a scalar, ", expected, "[] for x of ", describe(x), ", and is ",
+                     describe(*parameter));
+    }
+    parameters.at[i] = parameter->untyped_data();
+  }
+  parameters.count = count;
+  return xla::ffi::Error::Success();
+}
+
+}  // namespace spikegrad
+
+#endif  // SPIKEGRAD_FFI_OPERANDS_H_

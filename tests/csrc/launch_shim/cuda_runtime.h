@@ -1,0 +1,90 @@
+// The little of the CUDA runtime that csrc/cuda uses, on the host: compiled against this header in place of CUDA's own, a
+// kernel runs as plain C++, one host thread for each thread of a block and one block after the other, so that the CPU's
+// sanitizers see every access that it makes.
+#pragma once
+
+#include <barrier>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __shared__ static  // there is one block at a time
+#define __launch_bounds__(...)
+
+using cudaStream_t = struct CUstream_st*;
+
+enum cudaError_t { cudaSuccess };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  cudaStream_t stream;
+};
+
+struct cudaFuncAttributes {};
+
+inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace launch_shim {
+
+// What a test sets in place of what a launch asks for; 0 for what it asks for.
+struct Shape {
+  unsigned blocks, threads;
+};
+inline Shape shape;
+
+inline std::barrier<>* threads_of_block;
+
+}  // namespace launch_shim
+
+inline void __syncthreads() { launch_shim::threads_of_block->arrive_and_wait(); }
+
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 2;
+  return cudaSuccess;
+}
+
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, Kernel*) {
+  return cudaSuccess;
+}
+
+template <class... Params, class... Args>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args... args) {
+  dim3 grid = config->gridDim, block = config->blockDim;
+  if (launch_shim::shape.blocks) grid.x = launch_shim::shape.blocks;
+  if (launch_shim::shape.threads) block.x = launch_shim::shape.threads;
+  // A thread that left a kernel early waits at the second barrier, not at the first: what would hang on the device hangs
+  // here.
+  std::barrier<> synchronised(block.x), finished(block.x);
+  launch_shim::threads_of_block = &synchronised;
+  const auto run = [&](unsigned thread) {
+    gridDim = grid;
+    blockDim = block;
+    threadIdx.x = thread;
+    for (unsigned i = 0; i < grid.x; i++) {
+      blockIdx.x = i;
+      kernel(args...);
+      finished.arrive_and_wait();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (unsigned i = 1; i < block.x; i++) threads.emplace_back(run, i);
+  run(0);
+  for (std::thread& thread : threads) thread.join();
+  return cudaSuccess;
+}

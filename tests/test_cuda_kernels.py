@@ -1,0 +1,157 @@
+"""The bodies of the CUDA kernels, compiled for the host, against the scalar functions: to the bit.
+
+`tests/csrc/launch_shim` stands in for CUDA. The scalar functions are held against the closed form by test_accuracy.py;
+what could be wrong here is which element a thread takes, and what it reads and writes around it: under AddressSanitizer
+(`make asan`) an access beyond a buffer ends the run.
+"""
+
+import itertools
+
+import ml_dtypes
+import numpy as np
+import pytest
+import spikegrad_cuda_on_host as on_host
+import spikegrad_scalar as scalar
+from closed_form import multi_gaussian_parameters
+
+DTYPES = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64}
+LARGEST = 4099  # of the sizes: 4 turns of 1,024 threads with one element, and a tail
+SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-41, -1e-41, 6e-8, 65504.0, 1e30]
+GAUSSIAN = [0.5, 0.0, 0.5]
+# Names tell the way through the kernel: the three first have a fast one, the others the sum in double.
+PARAMETERS = {
+    "one": ("gaussian_mixture", GAUSSIAN, 0),
+    "triple": ("gaussian_mixture", multi_gaussian_parameters(0.15, 6.0, 0.5, 0.5), 0),
+    "sigmoid": ("sigmoid", [4.0], 0),
+    "beside_0": ("gaussian_mixture", [0.5, 0.25, 0.5], 0),
+    "two": ("gaussian_mixture", [0.5, 0.25, 0.5, 1.0, -1.0, 2.0], 0),
+    "steep_sigmoid": ("sigmoid", [2.0**110], 0),
+    "bad": ("gaussian_mixture", [0.5, 0.0, -1.0], 0),
+    "one_order_1": ("gaussian_mixture", GAUSSIAN, 1),
+    "triple_order_2": ("gaussian_mixture", multi_gaussian_parameters(0.15, 6.0, 0.5, 0.5), 2),
+    "one_order_7": ("gaussian_mixture", GAUSSIAN, 7),
+    "sigmoid_order_5": ("sigmoid", [4.0], 5),
+}
+
+
+@pytest.fixture
+def shape():
+    """Sets the blocks and threads of what is launched."""
+    yield on_host.set_shape
+    on_host.set_shape(0, 0)
+
+
+def inputs(dtype, size=LARGEST, seed=0):
+    """x and t as the modules take them, special values among them."""
+    rng = np.random.default_rng(seed)
+
+    def some():
+        values = 2 * rng.standard_normal(size)
+        values[rng.integers(0, size, size // 8)] = rng.choice(SPECIAL, size // 8)
+        with np.errstate(over="ignore"):
+            return held(values.astype(DTYPES[dtype]))
+
+    return some(), some()
+
+
+def held(values):
+    """Halves as their bits."""
+    return values.view(np.uint16) if values.dtype.itemsize == 2 else values
+
+
+def plain(values, dtype):
+    return values.view(DTYPES[dtype])
+
+
+def expected(name, dtype, x, t):
+    """By the scalar functions."""
+    family, parameters, order = PARAMETERS[name]
+    # As the kernels' parameters are held.
+    parameters = [float(np.float32(p)) if dtype != "f64" else p for p in parameters]
+    if order == 0:
+        try:
+            return getattr(scalar, f"value_{family}_{dtype}")(x, t, parameters)
+        except ValueError as error:
+            assert "no fast way" in str(error)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide_x, wide_t = (plain(a, dtype).astype(np.float64) for a in (x, t))
+        wide = getattr(scalar, f"derivative_{family}")(wide_x, wide_t, parameters, order)
+        if dtype == "f64":
+            return wide
+        return wide.astype(np.float32) if dtype == "f32" else getattr(scalar, f"narrow_{dtype}")(wide.astype(np.float32))
+
+
+def run(name, dtype, x, t, offsets=(0, 0, 0), in_place=False):
+    family, parameters, order = PARAMETERS[name]
+    return getattr(on_host, f"{family}_{dtype}")(x, t, parameters, order, *offsets, in_place)
+
+
+def assert_same(actual, wanted, dtype):
+    """To the bit, but for the sign and payload of a NaN."""
+    actual, wanted = plain(actual, dtype), plain(wanted, dtype)
+    np.testing.assert_array_equal(np.isnan(actual), np.isnan(wanted))
+    nan = np.isnan(actual)
+    bits = {2: np.uint16, 4: np.uint32, 8: np.uint64}[actual.dtype.itemsize]
+    np.testing.assert_array_equal(np.where(nan, 0, actual.view(bits)), np.where(nan, 0, wanted.view(bits)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_spike_for_every_size(dtype, shape):
+    x, _ = inputs(dtype)
+    wanted = getattr(scalar, f"heaviside_{dtype}")(x)
+    np.testing.assert_array_equal(plain(wanted, dtype), (plain(x, dtype).astype(np.float64) >= 0).astype(DTYPES[dtype]))
+    for blocks, offset in ((7, 0), (3, 1)):
+        shape(blocks, 1)
+        for size in range(LARGEST + 1):
+            assert_same(getattr(on_host, f"heaviside_{dtype}")(x[:size], offset), wanted[:size], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["one", "beside_0"])
+def test_a_derivative_for_every_size(name, dtype, shape):
+    x, t = inputs(dtype)
+    wanted = expected(name, dtype, x, t)
+    shape(5, 1)
+    for size in range(LARGEST + 1):
+        assert_same(run(name, dtype, x[:size], t[:size]), wanted[:size], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("blocks, threads", [(0, 0), (1, 3), (2, 32), (13, 2)])
+def test_grids(name, dtype, blocks, threads, shape):
+    """(0, 0) is the grid that the launch asks for."""
+    shape(blocks, threads)
+    x, t = inputs(dtype, seed=1)
+    wanted = expected(name, dtype, x, t)
+    for size in (0, 1, 7, 8, 9, 1023, LARGEST):
+        assert_same(run(name, dtype, x[:size], t[:size]), wanted[:size], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_cotangent_that_is_a_scalar(name, dtype, shape):
+    shape(3, 2)
+    x, t = inputs(dtype, 100)
+    for one in (*t[:3], held(np.array(np.inf, DTYPES[dtype]))[()]):
+        one = np.asarray(one)
+        assert_same(run(name, dtype, x, one), expected(name, dtype, x, one), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["one", "triple", "sigmoid_order_5"])
+def test_offsets_that_break_the_alignment(name, dtype, shape):
+    shape(2, 3)
+    x, t = inputs(dtype, 203)
+    wanted = expected(name, dtype, x, t)
+    for offsets in itertools.product((0, 1, 8, 9), repeat=3):
+        assert_same(run(name, dtype, x, t, offsets), wanted, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["one", "triple", "sigmoid_order_5"])
+def test_in_place(name, dtype, shape):
+    shape(3, 2)
+    x, t = inputs(dtype, 517)
+    for offsets in ((0, 0, 0), (1, 0, 0)):
+        assert_same(run(name, dtype, x, t, offsets, in_place=True), expected(name, dtype, x, t), dtype)
