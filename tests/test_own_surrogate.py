@@ -110,7 +110,7 @@ def test_vmap(kernels, axes):
 
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
 def test_no_collective(kind):
-    mesh = jax.make_mesh((8,), ("i",), axis_types=(kind,))
+    mesh = jax.make_mesh((8,), ("i",), axis_types=(kind,), devices=jax.devices("cpu"))
     with jax.set_mesh(mesh):
         x = jax.device_put(np.linspace(-1, 1, 16, dtype=np.float32), NamedSharding(mesh, P("i")))
         compiled = jax.jit(lambda x: jax.vjp(Cauchy(), x)[1](x)[0]).lower(x).compile()
@@ -119,7 +119,7 @@ def test_no_collective(kind):
 
 
 def test_a_replicated_x_with_a_slope_that_varies_inside_shard_map():
-    mesh = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Auto,))
+    mesh = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices("cpu"))
     widths, x = np.linspace(0.5, 2, 8, dtype=np.float32), X[:4]
 
     @functools.partial(jax.shard_map, mesh=mesh, in_specs=(P(), P("i")), out_specs=P())

@@ -17,7 +17,7 @@ SPECS = [P("i"), P(None, "i"), P("i", "j"), P("j", "i"), P(("i", "j")), P(None, 
 
 
 def mesh(kind):
-    return jax.make_mesh((4, 2), ("i", "j"), axis_types=(kind,) * 2)
+    return jax.make_mesh((4, 2), ("i", "j"), axis_types=(kind,) * 2, devices=jax.devices("cpu"))
 
 
 @pytest.fixture

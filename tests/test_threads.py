@@ -13,6 +13,7 @@ from families import CASES
 
 PRELUDE = """
 import os, sys, threading
+os.environ["JAX_PLATFORMS"] = "cpu"
 cores = int(sys.argv[1])
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 import jax, jax.numpy as jnp, numpy as np

@@ -8,6 +8,7 @@
 #include "cpu/instruction_set.h"
 #include "cpu/parallel_for.h"
 #include "ffi/operands.h"
+#include "ffi/profiler_range.h"
 
 namespace ffi = xla::ffi;
 
@@ -30,6 +31,7 @@ const ElementKernels<T>& kernels() {
 }
 
 ffi::Error heaviside_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::Result<ffi::AnyBuffer> out) {
+  const ProfilerRange range("heaviside");
   if (ffi::Error error = check_result(x, *out); error.failure()) return error;
   return with_element_type(x, [&](auto element) {
     using T = decltype(element);
@@ -48,6 +50,7 @@ ffi::Error heaviside_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::Result
 template <class Family>
 ffi::Error derivative_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::RemainingArgs parameters,
                               ffi::Result<ffi::AnyBuffer> out, int64_t order) {
+  const ProfilerRange range(kFamilyName<Family>);
   if (ffi::Error error = check_result(x, *out); error.failure()) return error;
   if (ffi::Error error = check_cotangent(x, t); error.failure()) return error;
   if (ffi::Error error = check_order(order); error.failure()) return error;

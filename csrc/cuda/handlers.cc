@@ -5,6 +5,7 @@
 
 #include "cuda/kernels.h"
 #include "ffi/operands.h"
+#include "ffi/profiler_range.h"
 
 namespace ffi = xla::ffi;
 
@@ -20,12 +21,12 @@ ffi::Error checked(const char* what, cudaError_t error) {
 }
 
 ffi::Error initialize_heaviside(ffi::AnyBuffer x, ffi::Result<ffi::AnyBuffer>) {
-  return with_element_type(x, [](auto element) {
-    return checked("loading the spike's kernel", Heaviside<decltype(element)>::load());
-  });
+  return with_element_type(
+      x, [](auto element) { return checked("loading the spike's kernel", Heaviside<decltype(element)>::load()); });
 }
 
 ffi::Error heaviside(cudaStream_t stream, ffi::AnyBuffer x, ffi::Result<ffi::AnyBuffer> out) {
+  const ProfilerRange range("heaviside");
   if (ffi::Error error = check_result(x, *out); error.failure()) return error;
   return with_element_type(x, [&](auto element) {
     using T = decltype(element);
@@ -46,6 +47,7 @@ ffi::Error initialize_derivative(ffi::AnyBuffer x, ffi::AnyBuffer, ffi::Remainin
 template <class Family>
 ffi::Error derivative(cudaStream_t stream, ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::RemainingArgs parameters,
                       ffi::Result<ffi::AnyBuffer> out, int64_t order) {
+  const ProfilerRange range(kFamilyName<Family>);
   if (ffi::Error error = check_result(x, *out); error.failure()) return error;
   if (ffi::Error error = check_cotangent(x, t); error.failure()) return error;
   if (ffi::Error error = check_order(order); error.failure()) return error;
@@ -53,11 +55,11 @@ ffi::Error derivative(cudaStream_t stream, ffi::AnyBuffer x, ffi::AnyBuffer t, f
   if (ffi::Error error = find_parameters(x, parameters, addresses); error.failure()) return error;
   return with_element_type(x, [&](auto element) {
     using T = decltype(element);
-    return checked("launching a derivative's kernel",
-                   Derivative<T, Family>::launch(static_cast<const T*>(x.untyped_data()),
-                                                 static_cast<const T*>(t.untyped_data()), t.dimensions().size() == 0,
-                                                 static_cast<T*>(out->untyped_data()),
-                                                 static_cast<int64_t>(x.element_count()), addresses, order, stream));
+    return checked(
+        "launching a derivative's kernel",
+        Derivative<T, Family>::launch(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(t.untyped_data()),
+                                      t.dimensions().size() == 0, static_cast<T*>(out->untyped_data()),
+                                      static_cast<int64_t>(x.element_count()), addresses, order, stream));
   });
 }
 
@@ -75,22 +77,22 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_heaviside, heaviside,
                                   .Ret<ffi::AnyBuffer>(),  // spikes
                               {ffi::Traits::kCmdBufferCompatible});
 
-#define SPIKEGRAD_DEFINE(name, Family)                                                             \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_initialize_##name, initialize_derivative<Family>,   \
-                                ffi::Ffi::Bind<ffi::ExecutionStage::kInitialize>()                 \
-                                    .Arg<ffi::AnyBuffer>() /* x */                                 \
-                                    .Arg<ffi::AnyBuffer>() /* t */                                 \
-                                    .RemainingArgs()       /* parameters */                        \
-                                    .Ret<ffi::AnyBuffer>()                                         \
-                                    .Attr<int64_t>("order"));                                      \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_##name, derivative<Family>,                         \
-                                ffi::Ffi::Bind()                                                   \
-                                    .Ctx<ffi::PlatformStream<cudaStream_t>>()                      \
-                                    .Arg<ffi::AnyBuffer>() /* x */                                 \
-                                    .Arg<ffi::AnyBuffer>() /* t */                                 \
-                                    .RemainingArgs()       /* parameters */                        \
-                                    .Ret<ffi::AnyBuffer>()                                         \
-                                    .Attr<int64_t>("order"),                                       \
+#define SPIKEGRAD_DEFINE(name, Family)                                                           \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_initialize_##name, initialize_derivative<Family>, \
+                                ffi::Ffi::Bind<ffi::ExecutionStage::kInitialize>()               \
+                                    .Arg<ffi::AnyBuffer>() /* x */                               \
+                                    .Arg<ffi::AnyBuffer>() /* t */                               \
+                                    .RemainingArgs()       /* parameters */                      \
+                                    .Ret<ffi::AnyBuffer>()                                       \
+                                    .Attr<int64_t>("order"));                                    \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_##name, derivative<Family>,                       \
+                                ffi::Ffi::Bind()                                                 \
+                                    .Ctx<ffi::PlatformStream<cudaStream_t>>()                    \
+                                    .Arg<ffi::AnyBuffer>() /* x */                               \
+                                    .Arg<ffi::AnyBuffer>() /* t */                               \
+                                    .RemainingArgs()       /* parameters */                      \
+                                    .Ret<ffi::AnyBuffer>()                                       \
+                                    .Attr<int64_t>("order"),                                     \
                                 {ffi::Traits::kCmdBufferCompatible});
 SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
 #undef SPIKEGRAD_DEFINE

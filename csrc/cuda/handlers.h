@@ -13,7 +13,7 @@ namespace spikegrad::cuda {
 XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_heaviside);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_heaviside);
 
-#define SPIKEGRAD_DECLARE(name, Family)                            \
+#define SPIKEGRAD_DECLARE(name, Family)                             \
   XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_##name); \
   XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_##name);
 SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DECLARE)

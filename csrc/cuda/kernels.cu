@@ -8,7 +8,6 @@
 #include "math/heaviside.h"
 
 namespace spikegrad::cuda {
-namespace {
 
 constexpr int kThreads = 128;
 
@@ -112,8 +111,6 @@ cudaError_t load_kernel(void (*kernel)(Params...)) {
   cudaFuncAttributes attributes;
   return cudaFuncGetAttributes(&attributes, kernel);
 }
-
-}  // namespace
 
 template <class T>
 cudaError_t Heaviside<T>::launch(const T* x, T* out, int64_t size, cudaStream_t stream) {

@@ -19,7 +19,7 @@ NB_MODULE(_cuda, m) {
         };
         add("spikegrad.heaviside.v1", spikegrad::cuda::spikegrad_cuda_initialize_heaviside,
             spikegrad::cuda::spikegrad_cuda_heaviside);
-#define SPIKEGRAD_ADD(name, Family)                                               \
+#define SPIKEGRAD_ADD(name, Family)                                                \
   add("spikegrad." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_##name, \
       spikegrad::cuda::spikegrad_cuda_##name);
         SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ADD)

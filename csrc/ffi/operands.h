@@ -1,5 +1,6 @@
-// What the handlers of every backend check of a call's operands. The FFI hands buffers over unlooked at (typed_data<T>()
-// checks nothing in a release build), so dtypes, ranks and sizes are compared here, before anything is read.
+// What the handlers of every backend check of a call's operands. The FFI hands buffers over unlooked at
+// (typed_data<T>() checks nothing in a release build), so dtypes, ranks and sizes are compared here, before anything is
+// read.
 #ifndef SPIKEGRAD_FFI_OPERANDS_H_
 #define SPIKEGRAD_FFI_OPERANDS_H_
 

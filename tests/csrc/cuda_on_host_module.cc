@@ -59,8 +59,8 @@ void define_family(py::module_& m, const std::string& name) {
     for (const Wide<T>& value : values) addresses.at[addresses.count++] = &value;
     Buffer<T> from(x.data(), x.size(), x_offset), tangent(t.data(), t.size(), t_offset);
     Buffer<T> to(nullptr, x.size(), out_offset);
-    cuda::Derivative<T, Family>::launch(from.data(), tangent.data(), t.ndim() == 0,
-                                        in_place ? from.data() : to.data(), x.size(), addresses, order, nullptr);
+    cuda::Derivative<T, Family>::launch(from.data(), tangent.data(), t.ndim() == 0, in_place ? from.data() : to.data(),
+                                        x.size(), addresses, order, nullptr);
     return in_place ? from.array() : to.array();
   });
 }

@@ -1,6 +1,6 @@
-// The little of the CUDA runtime that csrc/cuda uses, on the host: compiled against this header in place of CUDA's own, a
-// kernel runs as plain C++, one host thread for each thread of a block and one block after the other, so that the CPU's
-// sanitizers see every access that it makes.
+// The little of the CUDA runtime that csrc/cuda uses, on the host: compiled against this header in place of CUDA's own,
+// a kernel runs as plain C++, one host thread for each thread of a block and one block after the other, so that the
+// CPU's sanitizers see every access that it makes.
 #pragma once
 
 #include <barrier>
@@ -68,8 +68,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   dim3 grid = config->gridDim, block = config->blockDim;
   if (launch_shim::shape.blocks) grid.x = launch_shim::shape.blocks;
   if (launch_shim::shape.threads) block.x = launch_shim::shape.threads;
-  // A thread that left a kernel early waits at the second barrier, not at the first: what would hang on the device hangs
-  // here.
+  // A thread that left a kernel early waits at the second barrier, not at the first: what would hang on the device
+  // hangs here.
   std::barrier<> synchronised(block.x), finished(block.x);
   launch_shim::threads_of_block = &synchronised;
   const auto run = [&](unsigned thread) {

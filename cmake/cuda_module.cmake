@@ -1,0 +1,29 @@
+# The CUDA kernels and the Python module _cuda.
+set(CMAKE_CUDA_COMPILER "${SPIKEGRAD_NVCC}")
+if(DEFINED CMAKE_CUDA_FLAGS)
+  string(APPEND CMAKE_CUDA_FLAGS " ${SPIKEGRAD_NVCC_FLAGS}")
+else()
+  set(ENV{CUDAFLAGS} "$ENV{CUDAFLAGS} ${SPIKEGRAD_NVCC_FLAGS}")  # the first value of CMAKE_CUDA_FLAGS
+endif()
+if(NOT CMAKE_CUDA_ARCHITECTURES AND "$ENV{CUDAARCHS}" STREQUAL "")
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)  # the last one as PTX too, for devices to come
+endif()
+enable_language(CUDA)
+
+# No contraction here either, so that a GPU and a CPU with fused multiply-add agree to the bit.
+add_library(spikegrad_kernels_cuda STATIC csrc/cuda/kernels.cu)
+target_include_directories(spikegrad_kernels_cuda PRIVATE csrc)
+target_compile_features(spikegrad_kernels_cuda PRIVATE cuda_std_17)
+target_compile_options(spikegrad_kernels_cuda PRIVATE
+  -fmad=false --compress-mode=size -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
+set_target_properties(spikegrad_kernels_cuda PROPERTIES
+  CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden CUDA_EXTENSIONS OFF CUDA_STANDARD_REQUIRED ON)
+
+# A runtime of its own, linked in: the module then imports where there is no driver, beside any version of jax's.
+nanobind_add_module(_cuda STABLE_ABI FREE_THREADED NB_STATIC NB_SUPPRESS_WARNINGS csrc/cuda/module.cc csrc/cuda/handlers.cc)
+set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
+list(JOIN CMAKE_CUDA_ARCHITECTURES ", " architectures)
+target_compile_definitions(_cuda PRIVATE SPIKEGRAD_CUDA_ARCHITECTURES="${architectures}")
+target_include_directories(_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+target_link_libraries(_cuda PRIVATE spikegrad_handlers spikegrad_kernels_cuda)
+install(TARGETS _cuda LIBRARY DESTINATION spikegrad)

@@ -1,0 +1,68 @@
+# Sets SPIKEGRAD_NVCC to the first nvcc of CUDA 13 or newer that compiles and links an empty kernel and SPIKEGRAD_NVCC_FLAGS
+# to what it needs for that; or SPIKEGRAD_NVCC to nothing and SPIKEGRAD_NVCC_MISSING to the reason.
+#
+# A probe of our own, since check_language(CUDA) knows no versions, remembers that there was none, and hides why.
+function(find_cuda_compiler)
+  # What was asked for is the only candidate; else what is on PATH, in the usual place, among the build's own packages.
+  if(CMAKE_CUDA_COMPILER)
+    set(candidates "${CMAKE_CUDA_COMPILER}")
+  elseif(NOT "$ENV{CUDACXX}" STREQUAL "")
+    set(candidates "$ENV{CUDACXX}")
+  else()
+    find_program(on_path nvcc HINTS ENV CUDA_PATH PATH_SUFFIXES bin NO_CACHE)
+    if(on_path)
+      list(APPEND candidates "${on_path}")
+    endif()
+    if(EXISTS /usr/local/cuda/bin/nvcc)
+      list(APPEND candidates /usr/local/cuda/bin/nvcc)
+    endif()
+    foreach(root IN LISTS SPIKEGRAD_NVIDIA_WHEELS)
+      if(EXISTS "${root}/bin/nvcc")
+        list(APPEND candidates "${root}/bin/nvcc")
+      endif()
+    endforeach()
+  endif()
+
+  set(missing "no nvcc on PATH, in /usr/local/cuda or among the packages of ${Python_EXECUTABLE}")
+  foreach(candidate IN LISTS candidates)
+    find_program(nvcc "${candidate}" NO_CACHE)
+    if(NOT nvcc)
+      set(missing "there is no program ${candidate}")
+      continue()
+    endif()
+    execute_process(COMMAND "${nvcc}" --version OUTPUT_VARIABLE version ERROR_QUIET)
+    string(REGEX MATCH "V([0-9]+\\.[0-9]+\\.[0-9]+)" version "${version}")
+    set(version "${CMAKE_MATCH_1}")
+    if(NOT version OR version VERSION_LESS 13)
+      set(missing "${nvcc} is of CUDA ${version}, and 13 or newer is needed")
+      unset(nvcc)
+      continue()
+    endif()
+
+    # nvcc may be a wrapper, and says where its toolkit lies only when asked. That of the wheels looks for libraries in
+    # lib64, where the wheels have lib.
+    execute_process(COMMAND "${nvcc}" -v __no_such_file OUTPUT_VARIABLE verbose ERROR_VARIABLE verbose)
+    string(REGEX MATCH "TOP=([^\r\n]*)" verbose "${verbose}")
+    get_filename_component(root "${CMAKE_MATCH_1}" ABSOLUTE)
+    set(flags "")
+    if(EXISTS "${root}/lib/libcudart_static.a" AND NOT EXISTS "${root}/lib64/libcudart_static.a")
+      set(flags "-L${root}/lib")
+    endif()
+
+    set(probe "${CMAKE_BINARY_DIR}/CMakeFiles/cuda_probe")
+    file(WRITE "${probe}.cu" "#include <cuda_bf16.h>\n#include <cuda_fp16.h>\n__global__ void kernel() {}\nint main() { kernel<<<1, 1>>>(); return cudaDeviceSynchronize(); }\n")
+    execute_process(
+      COMMAND "${nvcc}" -ccbin "${CMAKE_CUDA_HOST_COMPILER}" -std=c++17 -gencode arch=compute_100,code=sm_100 ${flags} "${probe}.cu" -o "${probe}"
+      RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
+    if(failed)
+      set(missing "${nvcc} does not compile and link an empty kernel:\n${output}")
+      unset(nvcc)
+      continue()
+    endif()
+    set(SPIKEGRAD_NVCC "${nvcc}" PARENT_SCOPE)
+    set(SPIKEGRAD_NVCC_FLAGS "${flags}" PARENT_SCOPE)
+    return()
+  endforeach()
+  set(SPIKEGRAD_NVCC "" PARENT_SCOPE)
+  set(SPIKEGRAD_NVCC_MISSING "${missing}" PARENT_SCOPE)
+endfunction()

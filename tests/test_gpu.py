@@ -1,0 +1,95 @@
+"""What only a GPU can show. Skipped where there is none; with SPIKEGRAD_REQUIRE_GPU=1 they fail there instead."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import spikegrad
+from spikegrad import targets
+from spikegrad.primitives.spike_derivative import spike_derivative
+
+HAS_GPU = jax.default_backend() == "gpu" and targets.CUDA is not None
+REQUIRED = os.environ.get("SPIKEGRAD_REQUIRE_GPU") == "1"
+
+pytestmark = pytest.mark.skipif(not HAS_GPU and not REQUIRED, reason="no GPU, or built without the CUDA kernels")
+
+
+@pytest.fixture(autouse=True)
+def _gpu():
+    assert HAS_GPU, f"the backend is {jax.default_backend()}, the CUDA module {targets.CUDA}"
+
+
+def cpu(*arrays):
+    return [jax.device_put(a, jax.devices("cpu")[0]) for a in arrays]
+
+
+def test_the_compiled_program_holds_our_calls(case):
+    spike = case.make()
+    text = jax.jit(jax.grad(lambda x: spike(x).sum())).lower(jnp.zeros(8)).compile().as_text()
+    assert f"spikegrad.{case.family}.v1" in text
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64], ids=lambda d: d.__name__)
+@pytest.mark.parametrize("size", [1, 7, 8, 1000, 4099, 1_000_003])
+def test_values_are_those_of_the_cpu_to_the_bit(case, dtype, size, x64):
+    """The same arithmetic, fused multiply-add for fused multiply-add (on a CPU that has one)."""
+    keys = jax.random.split(jax.random.key(size), 2)
+    x, t = (2 * jax.random.normal(key, (size,), dtype) for key in keys)
+    x = x.at[size // 2].set(jnp.nan).at[0].set(jnp.inf)
+    spike = case.make()
+    parameters = case.operands(x)
+
+    def everything(x, t, *parameters):
+        orders = [spike_derivative(x, t, *parameters, family=case.family, order=n) for n in (0, 1, 4)]
+        scalar = spike_derivative(x, t[0], *parameters, family=case.family, order=0)
+        return spike(x), scalar, *orders
+
+    on_gpu = jax.jit(everything)(x, t, *parameters)
+    on_cpu = jax.jit(everything)(*cpu(x, t, *parameters))
+    for actual, expected in zip(on_gpu, on_cpu, strict=True):
+        np.testing.assert_array_equal(np.asarray(actual, np.float64), np.asarray(expected, np.float64))
+
+
+def test_parameters_that_were_just_computed_on_the_device(case):
+    x = jnp.linspace(-2, 2, 1001)
+    name, value = next(iter(case.parameters.items()))
+
+    @jax.jit
+    def gradient(x, root):
+        return jax.grad(lambda x: case.function(x, **{**case.parameters, name: root * root}).sum())(x)
+
+    expected = case.derivative(0, np.asarray(x), **{name: float(np.float32(value))})
+    np.testing.assert_allclose(gradient(x, np.sqrt(value)), expected, rtol=2e-6, atol=1e-7)
+
+
+def test_a_scan_as_a_cuda_graph_or_without(case):
+    """The calls may be captured: gpu_check runs this with command buffers for custom calls, and without any."""
+    spike = case.make()
+
+    def loss(x):
+        def step(v, current):
+            u = 0.9 * v + current
+            s = spike(u - 1)
+            return u - s, s
+
+        return jax.lax.scan(step, jnp.zeros(x.shape[1:], x.dtype), x)[1].sum()
+
+    x = jax.random.normal(jax.random.key(0), (50, 1024))
+    gradient = jax.jit(jax.grad(loss))
+    first = gradient(x)
+    for _ in range(5):
+        np.testing.assert_array_equal(gradient(x), first)
+    np.testing.assert_allclose(first, jax.jit(jax.grad(loss))(*cpu(x)), rtol=1e-5, atol=1e-6)
+
+
+def test_more_elements_than_int32_counts():
+    size = 2**31 + 8
+    free = jax.devices()[0].memory_stats()["bytes_limit"]
+    if free < 8 * size:
+        pytest.skip("needs 16 GiB of memory")
+    x = jnp.zeros(size, jnp.float16).at[-1].set(-1)
+    spikes = jax.jit(spikegrad.GaussianGrad())(x)
+    assert spikes[-1] == 0 and spikes[-2] == 1
+    assert jnp.sum(spikes[2**31 :] == 1) == 7
