@@ -5,6 +5,7 @@
 #   make bench     measure against jax.numpy and braintools; table, JSON and plot in out/bench (quarter of an hour)
 #   make lint      ruff, mypy, clang-format
 #   make libraries the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in an environment of its own
+#   make cuda      what can be shown of the CUDA module without a GPU: its machine code, and XLA compiling for an H100
 #   make gallery   draw each surrogate for docs/gallery.md
 #   make versions  the test-suite on the oldest jax that serves and on the newest there is
 #   make asan      the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -15,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test bench gallery lint format libraries versions asan tsan clang clean
+.PHONY: demo test bench gallery lint format libraries cuda versions asan tsan clang clean
 
 comma := ,
 
@@ -27,20 +28,22 @@ PYTHON313 ?= $(call find-python,3.13)
 
 SOURCES := $(shell find csrc python cmake tests/csrc -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
 # As build-system.requires says, and what the module for the tests needs.
-BUILD_NEEDS := "scikit-build-core>=0.11" "nanobind>=2.4" "jaxlib==0.8.0" pybind11 cmake ninja
+BUILD_NEEDS := "scikit-build-core>=0.11" "nanobind>=2.4" "jaxlib==0.8.0" "nvidia-nvtx==13.0.*" pybind11 cmake ninja
+# As the build of the CUDA module from wheels requires (pyproject.toml).
+CUDA_NEEDS := $(foreach package,cuda-nvcc cuda-crt nvvm cuda-runtime cuda-cccl,"nvidia-$(package)==13.0.*")
 PIP := -m pip install --quiet --disable-pip-version-check
 
 # .venv/build-V: what builds a wheel for Python V. .venv/wheel-V/done: that wheel, with the module for the tests.
 .venv/build-%/done: pyproject.toml
 	python=$(PYTHON$(subst .,,$*)); test -n "$$python" || { echo "needs Python $*"; exit 1; }; "$$python" -m venv $(@D)
-	$(@D)/bin/python $(PIP) $(BUILD_NEEDS)
+	$(@D)/bin/python $(PIP) $(BUILD_NEEDS) $(CUDA_NEEDS)
 	touch $@
 
-build-wheel = rm -rf $(1) && .venv/build-$(2)/bin/python -m pip wheel --quiet --disable-pip-version-check \
+build-wheel = rm -rf $(1) && SPIKEGRAD_CUDA=$(4) .venv/build-$(2)/bin/python -m pip wheel --quiet --disable-pip-version-check \
 	--no-build-isolation --no-deps --wheel-dir $(1) -Ccmake.define.SPIKEGRAD_TESTING=ON $(3) . && touch $(1)/done
 
 .venv/wheel-%/done: .venv/build-%/done $(SOURCES)
-	$(call build-wheel,$(@D),$*)
+	$(call build-wheel,$(@D),$*,,ON)
 
 # An environment: $(call environment,name,python,jax,extras).
 define environment
@@ -57,6 +60,7 @@ $(eval $(call environment,main,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)demo$
 $(eval $(call environment,oldest,3.11,jax==0.8.0 jaxlib==0.8.0,test))
 $(eval $(call environment,newest,3.13,,test))
 $(eval $(call environment,libraries,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)libraries))
+$(eval $(call environment,cuda,3.11,jax==0.10.2 jaxlib==0.10.2,test))
 
 RUN := .venv/main/bin/python
 PYTEST := -m pytest -q -n auto
@@ -70,6 +74,15 @@ test: .venv/main/done
 # Those libraries' own warnings are theirs.
 libraries: .venv/libraries/done
 	.venv/libraries/bin/python $(PYTEST) -W default tests/with_libraries
+
+# XLA:GPU by itself, which needs ptxas and libdevice of the compiler's wheels and no other library of CUDA's.
+.venv/cuda/tools: .venv/cuda/done
+	.venv/cuda/bin/python $(PIP) --no-deps jax-cuda13-pjrt==0.10.2 jax-cuda13-plugin==0.10.2 \
+	  $(filter %nvcc==13.0.*" %nvvm==13.0.*",$(CUDA_NEEDS)) nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51
+	touch $@
+
+cuda: .venv/cuda/tools
+	.venv/cuda/bin/python $(PYTEST) tests/with_cuda_tools
 
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
@@ -94,11 +107,11 @@ versions: .venv/oldest/done .venv/newest/done
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done $(SOURCES)
-	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cbuild-dir=build/asan -Cinstall.strip=false)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cbuild-dir=build/asan -Cinstall.strip=false,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 .venv/tsan/done: .venv/build-3.11/done $(SOURCES)
-	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cbuild-dir=build/tsan -Cinstall.strip=false)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cbuild-dir=build/tsan -Cinstall.strip=false,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-name=libstdc++.so)"
@@ -112,7 +125,7 @@ tsan: .venv/main/done .venv/tsan/done
 	  $(RUN) $(PYTEST) tests/test_threads.py tests/test_handlers.py -k "not multi_gaussian and not sigmoid"
 
 .venv/clang/done: .venv/build-3.11/done $(SOURCES)
-	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,-Cbuild-dir=build/clang)
+	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,-Cbuild-dir=build/clang,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 clang: .venv/main/done .venv/clang/done

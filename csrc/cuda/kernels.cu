@@ -16,7 +16,7 @@ constexpr int kThreads = 128;
 // thread are 32 KiB, 5 with one of x and one of t 20 KiB. At 6 ptxas spills. The higher orders are bound by arithmetic.
 constexpr int kSpikeBlocks = 16;
 constexpr int kGradientBlocks = 5;
-constexpr int kDerivativeBlocks = 4;
+constexpr int kDerivativeBlocks = 3;
 
 // The parameters are on the device, and may just have been computed there: only a kernel can look at them. Every block
 // works out for itself what follows from them; in shared memory, since what is indexed at run time would be local

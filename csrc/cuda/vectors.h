@@ -5,13 +5,10 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
-#include <cstring>
 
 #include "math/scalar.h"
 
 namespace spikegrad::cuda {
-
-constexpr int64_t kVectorBytes = 16;
 
 template <size_t kSize>
 struct UnsignedOfSize;
@@ -30,26 +27,19 @@ struct UnsignedOfSize<8> {
 template <size_t kSize>
 using Unsigned = typename UnsignedOfSize<kSize>::type;
 
+// The 16 bytes as they are read and written: one 128-bit access, whatever they hold. (A memcpy by way of
+// __builtin_assume_aligned is 16 accesses of a byte on sm_80 and sm_90, by nvcc 13.0.)
+struct __attribute__((may_alias, aligned(16))) Bits {
+  uint64_t low;
+  uint64_t high;
+};
+constexpr int64_t kVectorBytes = sizeof(Bits);
+
 template <class T>
-struct alignas(kVectorBytes) Vector {
+struct Vector {
   static constexpr int lanes = kVectorBytes / sizeof(T);
   T lane[lanes];
 };
-
-// One 128-bit access each. (nvcc 13.0 makes invalid code of __builtin_assume_aligned where it is given another pointer
-// than one to void.)
-template <class T>
-__device__ __forceinline__ Vector<T> load_vector(const T* from) {
-  const void* aligned = from;
-  Vector<T> vector;
-  memcpy(&vector, __builtin_assume_aligned(aligned, kVectorBytes), sizeof vector);
-  return vector;
-}
-template <class T>
-__device__ __forceinline__ void store_vector(T* to, const Vector<T>& vector) {
-  void* aligned = to;
-  memcpy(__builtin_assume_aligned(aligned, kVectorBytes), &vector, sizeof vector);
-}
 
 template <class... T>
 __device__ __forceinline__ bool aligned_for_vectors(const T*... at) {
@@ -60,19 +50,13 @@ __device__ __forceinline__ bool aligned_for_vectors(const T*... at) {
 // other, where each is so much work that all at once would not find registers.
 enum class Lanes { at_once, in_turn };
 
-// A vector as the bits of its lanes, taken from below and added above: an index that is no constant would need local
-// memory, and lanes of 16 bits a register each.
-struct Queue {
-  uint64_t low;
-  uint64_t high;
-};
-
+// The lowest lane, taken out; the others move down, and `last` comes in above them. (An index that is no constant would
+// need local memory, and lanes of 16 bits in an array a register each.)
 template <class T>
-__device__ __forceinline__ T pop_and_push(Queue& queue, T last) {
-  using Bits = Unsigned<sizeof(T)>;
+__device__ __forceinline__ T pop_and_push(Bits& queue, T last) {
   constexpr int bits = 8 * sizeof(T);
-  const T first = bit_cast<T>(static_cast<Bits>(queue.low));
-  const uint64_t above = static_cast<uint64_t>(bit_cast<Bits>(last)) << (64 - bits);
+  const T first = bit_cast<T>(static_cast<Unsigned<sizeof(T)>>(queue.low));
+  const uint64_t above = static_cast<uint64_t>(bit_cast<Unsigned<sizeof(T)>>(last)) << (64 - bits);
   if constexpr (bits == 64) {
     queue = {queue.high, above};
   } else {
@@ -81,23 +65,21 @@ __device__ __forceinline__ T pop_and_push(Queue& queue, T last) {
   return first;
 }
 
-template <class T, class Apply, class... Queues>
-__device__ __forceinline__ Vector<T> apply_in_turn(Apply apply, Queues... from) {
-  Queue to = {};
-#pragma unroll 1
-  for (int k = 0; k < Vector<T>::lanes; k++) pop_and_push(to, apply(pop_and_push(from, T{})...));
-  return bit_cast<Vector<T>>(to);
-}
-
-template <Lanes kLanes, class T, class Apply, class... Vectors>
-__device__ __forceinline__ Vector<T> apply_to_lanes(Apply apply, const Vectors&... from) {
+template <Lanes kLanes, class T, class Apply, class... From>
+__device__ __forceinline__ Bits apply_to_lanes(Apply apply, From... from) {
   if constexpr (kLanes == Lanes::at_once) {
     Vector<T> to;
+    const auto apply_to = [&](const auto&... vectors) {
 #pragma unroll
-    for (int k = 0; k < Vector<T>::lanes; k++) to.lane[k] = apply(from.lane[k]...);
-    return to;
+      for (int k = 0; k < Vector<T>::lanes; k++) to.lane[k] = apply(vectors.lane[k]...);
+    };
+    apply_to(bit_cast<Vector<T>>(from)...);
+    return bit_cast<Bits>(to);
   } else {
-    return apply_in_turn<T>(apply, bit_cast<Queue>(from)...);
+    Bits to = {};
+#pragma unroll 1
+    for (int k = 0; k < Vector<T>::lanes; k++) pop_and_push(to, apply(pop_and_push(from, T{})...));
+    return to;
   }
 }
 
@@ -110,7 +92,7 @@ __device__ __forceinline__ void for_each_element(T* to, int64_t size, Apply appl
   const int64_t threads = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t vectors = aligned_for_vectors(to, from...) ? size / lanes : 0;
   for (int64_t i = thread; i < vectors; i += threads) {
-    store_vector(to + i * lanes, apply_to_lanes<kLanes, T>(apply, load_vector(from + i * lanes)...));
+    reinterpret_cast<Bits*>(to)[i] = apply_to_lanes<kLanes, T>(apply, reinterpret_cast<const Bits*>(from)[i]...);
   }
   for (int64_t i = vectors * lanes + thread; i < size; i += threads) to[i] = apply(from[i]...);
 }

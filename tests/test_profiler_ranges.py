@@ -1,0 +1,55 @@
+"""The NVTX ranges of the handlers, recorded by a tool in the place of nsys (tests/csrc/nvtx_recorder.cc)."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import spikegrad_scalar
+
+RECORDER = Path(spikegrad_scalar.__file__).parent / "spikegrad_nvtx_recorder.so"
+
+PROGRAM = """
+import jax, jax.numpy as jnp, spikegrad
+gaussian, sigmoid = spikegrad.GaussianGrad(), spikegrad.Sigmoid()
+step = jax.jit(lambda x: (gaussian(x), jax.grad(lambda x: gaussian(x).sum() + sigmoid(x).sum())(x)))
+x = jnp.linspace(-1, 1, {size})
+for _ in range({calls}):
+    jax.block_until_ready(step(x))
+"""
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Runs the program and returns its events in our domain, thread by thread."""
+
+    def run(**values):
+        file = tmp_path / "record"
+        environment = {**os.environ, "NVTX_INJECTION64_PATH": str(RECORDER), "NVTX_RECORD": str(file)}
+        command = [sys.executable, "-c", PROGRAM.format(**values)]
+        subprocess.run(command, env=environment, check=True, timeout=120)
+        threads = {}
+        for line in file.read_text().splitlines():
+            thread, event, domain, message = line.split("\t")
+            if domain == "spikegrad" and event in ("push", "pop"):
+                threads.setdefault(thread, []).append((event, message))
+        return threads
+
+    return run
+
+
+@pytest.mark.parametrize("size", [10, 500_000])
+def test_every_call_is_a_range(record, size):
+    """The large size is shared among threads; a range is the handler's, which one of them runs."""
+    threads = record(size=size, calls=3)
+    pushed = Counter(message for events in threads.values() for event, message in events if event == "push")
+    # One forward for the output; those of the gradient are not needed, and XLA drops them.
+    assert pushed == {"heaviside": 3, "gaussian_mixture": 3, "sigmoid": 3}
+    for events in threads.values():
+        depth = 0
+        for event, _ in events:
+            depth += 1 if event == "push" else -1
+            assert depth in (0, 1), "a range is closed before the next one opens"
+        assert depth == 0

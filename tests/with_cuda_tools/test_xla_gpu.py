@@ -1,0 +1,167 @@
+"""XLA:GPU compiles for four H100s that are not there: our calls are in its program, and collectives are not."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import spikegrad
+from jax import lax
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from spikegrad import targets
+
+# An H100 SXM5, 80 GB, as its data sheet has it. Without the versions XLA takes the driver for one that cannot capture.
+H100 = """
+gpu_device_info {
+  cuda_compute_capability { major: 9 minor: 0 }
+  core_count: 132  fpus_per_core: 128  clock_rate_ghz: 1.98
+  threads_per_warp: 32  threads_per_block_limit: 1024  threads_per_core_limit: 2048
+  block_dim_limit_x: 2147483647  block_dim_limit_y: 65535  block_dim_limit_z: 65535
+  registers_per_core_limit: 65536  registers_per_block_limit: 65536
+  shared_memory_per_core: 233472  shared_memory_per_block: 49152  shared_memory_per_block_optin: 232448
+  l2_cache_size: 52428800  device_memory_size: 85899345920  memory_bandwidth: 3352000000000
+  driver_version: "13.0.0"  runtime_version: "13.0.0"  compile_time_toolkit_version: "13.0.0"
+}
+platform_name: "CUDA"  device_description_str: "NVIDIA H100"
+runtime_version { major: 13 }  dnn_version_info { major: 9 minor: 12 }
+"""
+COLLECTIVE = re.compile(
+    r" (all-gather|all-reduce|all-to-all|collective-permute|collective-broadcast|reduce-scatter)(?:-start)?\("
+)
+SPECS = [P("i"), P(None, "i"), P("i", "j"), P(("i", "j")), P(None, ("j", "i"))]
+
+
+@pytest.fixture(scope="module")
+def devices():
+    # Slices, hosts in each, GPUs in each.
+    return topologies.get_topology_desc(platform="cuda", target_config=H100, topology="1x1x4").devices
+
+
+@pytest.fixture(params=[AxisType.Auto, AxisType.Explicit], ids=str)
+def mesh(request, devices):
+    return Mesh(np.array(devices).reshape(2, 2), ("i", "j"), axis_types=(request.param,) * 2)
+
+
+def compiled(f, *args):
+    return jax.jit(f).lower(*args).compile().as_text()
+
+
+def array(mesh, spec, shape=(1024, 64), dtype=jnp.float32):
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
+
+
+def calls(text):
+    return re.findall(r'custom_call_target="([^"]+)"', text)
+
+
+def pullback(spike, x, t):
+    return jax.vjp(spike, x)[1](t)[0]
+
+
+def second(spike, x, t):
+    return jax.jvp(partial(pullback, spike), (x, t), (x, t))[1]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_sharded_without_collectives(case, mesh, spec):
+    spike, x = case.make(), array(mesh, spec)
+    derivative = f"spikegrad.{case.family}.v1"
+    for f, count, expected in (
+        (spike, 1, {"spikegrad.heaviside.v1"}),
+        (partial(pullback, spike), 2, {derivative}),
+        (partial(second, spike), 2, {derivative}),
+    ):
+        text = compiled(f, *[x] * count)
+        assert set(calls(text)) == expected
+        assert not COLLECTIVE.search(text), COLLECTIVE.findall(text)
+        assert not re.search(r"= \S+ (copy|transpose)\(", text)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_shard_map(case, devices, spec):
+    m = Mesh(np.array(devices).reshape(2, 2), ("i", "j"))
+    mapped = jax.shard_map(partial(pullback, case.make()), mesh=m, in_specs=(spec, spec), out_specs=spec)
+    text = compiled(mapped, array(m, spec), array(m, spec))
+    assert calls(text) == [f"spikegrad.{case.family}.v1"]
+    assert not COLLECTIVE.search(text)
+
+
+def test_a_call_that_says_nothing_of_its_sharding_is_gathered(devices):
+    """Or the tests above would pass whatever happened."""
+    m = Mesh(np.array(devices).reshape(2, 2), ("i", "j"))
+    jax.ffi.register_ffi_target("control.heaviside.v1", targets.CUDA.targets()["spikegrad.heaviside.v1"], "CUDA")
+
+    def plain(x):
+        return jax.ffi.ffi_call("control.heaviside.v1", jax.ShapeDtypeStruct(x.shape, x.dtype))(x)
+
+    assert COLLECTIVE.search(compiled(plain, array(m, P("i", "j"))))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32], ids=lambda d: d.__name__)
+def test_a_training_step(case, devices, dtype):
+    """A recurrent layer and its gradient, sharded over the batch: our calls, and the one all-reduce of the gradient."""
+    spike = case.make()
+    m = Mesh(np.array(devices), ("batch",))
+
+    def loss(weight, currents):
+        def step(v, current):
+            u = 0.9 * v + current @ weight
+            s = spike(u - 1)
+            return u - s, s
+
+        _, spikes = lax.scan(step, jnp.zeros(currents.shape[1:], dtype), currents)
+        return spikes.astype(jnp.float32).mean()
+
+    weight = array(m, P(), (64, 64), dtype)
+    currents = array(m, P(None, "batch"), (10, 32, 64), dtype)
+    text = compiled(jax.value_and_grad(loss), weight, currents)
+    assert set(targets.FFI_TARGETS) >= {c for c in calls(text) if c.startswith("spikegrad")} == {
+        "spikegrad.heaviside.v1",
+        f"spikegrad.{case.family}.v1",
+    }
+    assert set(COLLECTIVE.findall(text)) <= {"all-reduce"}
+    # What is left of each device: 8 of 32.
+    assert f"[8,64,1]{{2,1,0}} custom-call" in text
+
+
+def test_calls_are_captured_in_cuda_graphs(case, devices, dump):
+    """What decides is the trait that our handlers were registered with."""
+    spike = case.make()
+
+    def five_in_a_row(x):
+        for _ in range(5):
+            x = pullback(spike, x * 2, x)
+        return x
+
+    before = set(dump.iterdir())
+    m = Mesh(np.array(devices), ("i",))
+    compiled(five_in_a_row, array(m, P("i")))
+    thunks = "".join(
+        path.read_text() for path in set(dump.iterdir()) - before if "thunk_sequence_after" in path.name
+    )
+    graph, captured = None, []
+    for indent, kind in re.findall(r"^( *)\d+: (\w+)", thunks, re.MULTILINE):
+        if graph is not None and len(indent) <= graph:
+            graph = None
+        if kind == "kCommandBuffer":
+            graph = len(indent)
+        if kind == "kCustomCall":
+            captured.append(graph is not None)
+    assert captured == [True] * 5
+
+
+def test_float64(case, devices, x64):
+    m = Mesh(np.array(devices), ("i",))
+    text = compiled(partial(pullback, case.make()), *[array(m, P("i"), dtype=jnp.float64)] * 2)
+    assert "f64[256,64,1]{2,1,0} custom-call" in text
+    assert calls(text) == [f"spikegrad.{case.family}.v1"]
+
+
+def test_without_kernels_there_is_no_call(case, devices):
+    m = Mesh(np.array(devices), ("i",))
+    with spikegrad.kernels(False):
+        assert not calls(compiled(partial(pullback, case.make()), *[array(m, P("i"))] * 2))
