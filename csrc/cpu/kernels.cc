@@ -52,7 +52,7 @@ void value_loop(const T* x, const T* t, T* out, int64_t size, const Value& share
       Reduced<T> r[powers];
       reduce(x[begin + i], g, r);
       for (int k = 0; k < powers; k++) {
-        change[k][i] = -r[k].fraction;
+        change[k][i] = r[k].fraction;
         exponent[k][i] = r[k].exponent;
       }
     }

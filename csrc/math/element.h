@@ -17,7 +17,7 @@ SPIKEGRAD_SCALAR T value_of(T x, T t, const Value& g) {
   typename Format<T>::Bits exponent[Value::powers];
   reduce(x, g, r);
   for (int k = 0; k < Value::powers; k++) {
-    change[k] = exp2_minus_one(-r[k].fraction);
+    change[k] = exp2_minus_one(r[k].fraction);
     exponent[k] = r[k].exponent;
   }
   return finish(x, t, change, exponent, g);

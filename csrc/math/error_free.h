@@ -36,6 +36,12 @@ SPIKEGRAD_SCALAR Pair<T> two_product(T a, T b) {
   const T product = a * b;
   return {product, multiply_add(a, b, -product)};
 }
+
+// a - q * b exactly, for q next to a / b.
+template <class T>
+SPIKEGRAD_SCALAR T remainder_of(T a, T q, T b) {
+  return multiply_add(-q, b, a);
+}
 #else
 SPIKEGRAD_SCALAR Pair<float> two_product(float a, float b) {
   const double product = static_cast<double>(a) * b;
@@ -50,6 +56,12 @@ SPIKEGRAD_SCALAR Pair<double> two_product(double a, double b) {
   const double a_low = a - a_high, b_low = b - b_high;
   const double product = a * b;
   return {product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low};
+}
+
+template <class T>
+SPIKEGRAD_SCALAR T remainder_of(T a, T q, T b) {
+  const Pair<T> back = two_product(q, b);
+  return (a - back.high) - back.low;
 }
 #endif
 

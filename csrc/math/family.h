@@ -10,8 +10,8 @@
 //   struct Value<T>                        that faster way, in steps that the kernels run one after the other over a
 //   block
 //     powers                               how many powers of two g(x) is made of
-//   reduce(x, value, reduced)              these powers of x, each as 2^(exponent - fraction), |fraction| <= 1/2
-//   finish(x, t, change, exponent, value)  t g(x), given change = 2^-fraction - 1 of each
+//   reduce(x, value, reduced)              these powers of x, each as 2^(exponent + fraction), |fraction| <= 1/2
+//   finish(x, t, change, exponent, value)  t g(x), given change = 2^fraction - 1 of each
 #ifndef SPIKEGRAD_MATH_FAMILY_H_
 #define SPIKEGRAD_MATH_FAMILY_H_
 

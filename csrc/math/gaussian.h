@@ -73,7 +73,7 @@ struct GaussianValue {
   Pair<T> rate;                       // log2(e) / (2 sigma^2), so that q = x^2 rate
   Pair<T> coefficient;                // a, sqrt(2) <= |a| < 2 sqrt(2)
   T limit;                            // |x| from which on g counts as 0
-  typename Format<T>::Bits exponent;  // e
+  typename Format<T>::Bits exponent;  // e + 2 bias
   bool usable;  // mu = 0, and sigma and w are within the wide range in which nothing here can overflow
 };
 
@@ -89,15 +89,15 @@ SPIKEGRAD_SCALAR GaussianValue<T> make_gaussian_value(const Gaussian& g) {
   const double unscale = power_of_two<double>(v.usable ? -2 * g.scale : 0);
   v.rate = rounded<T>(g.rate, unscale);
   v.coefficient = rounded<T>(g.coefficient, small ? 2 : 1);
-  v.exponent = static_cast<typename Format<T>::Bits>(v.usable ? g.exponent - small : 0);
-  v.limit = static_cast<T>(__builtin_sqrt(static_cast<double>(v.exponent + 2 * (bias - 1)) / (g.rate.high * unscale)));
+  v.exponent = static_cast<typename Format<T>::Bits>((v.usable ? g.exponent - small : 0) + 2 * bias);
+  v.limit = static_cast<T>(__builtin_sqrt(static_cast<double>(v.exponent) / (g.rate.high * unscale)));
   return v;
 }
 
 template <class T>
 SPIKEGRAD_SCALAR void reduce(T x, const GaussianValue<T>& g, Reduced<T> (&r)[1]) {
-  // At the limit the exponent is -2 (bias - 1), for which `scaled` gives 0.
-  const T near = clamped(x, g.limit);
+  // At the limit the exponent is 0, for which `scaled` gives 0.
+  const T near = clamped_magnitude(x, g.limit);
   const Pair<T> q = rated(two_product(near, near), g.rate);
   r[0] = reduced(g.exponent, q.high, q.low);
 }
@@ -130,7 +130,7 @@ SPIKEGRAD_SCALAR double gaussian_derivative(double x, double t, const Gaussian& 
   exponent += tangent.exponent;
   const Pair<double> at = two_product(g.coefficient.high, tangent.mantissa);
   const double at_low = multiply_add(g.coefficient.low, tangent.mantissa, at.low);
-  const Pair<double> a_power = ordered_sum(at.high, multiply_add(at.high, exp2_minus_one(-power.fraction), at_low));
+  const Pair<double> a_power = ordered_sum(at.high, multiply_add(at.high, exp2_minus_one(power.fraction), at_low));
 
   // m^n He_n(z), by Q_(j+1) = z Q_j - j m^2 Q_(j-1): no division, and Q_1 is exact.
   double previous = 0, hermite = 1;

@@ -27,14 +27,14 @@ SPIKEGRAD_SCALAR Pair<T> rounded(Pair<double> p, double factor) {
   return {high, static_cast<T>((p.high * factor - high) + p.low * factor)};
 }
 
-// x within +-limit. Written so that a NaN stays one.
+// |x|, up to the limit. Written so that a NaN stays one.
 template <class T>
-SPIKEGRAD_SCALAR T clamped(T x, T limit) {
-  const T near = limit < x ? limit : x;
-  return -limit > near ? -limit : near;
+SPIKEGRAD_SCALAR T clamped_magnitude(T x, T limit) {
+  const T magnitude = absolute(x);
+  return limit < magnitude ? limit : magnitude;
 }
 
-// 2^(e - q) as 2^(exponent - fraction), |fraction| <= 1/2.
+// 2^(e - q) as 2^(exponent + fraction), |fraction| <= 1/2.
 template <class T>
 struct Reduced {
   T fraction;
@@ -44,9 +44,11 @@ struct Reduced {
 // 2^(exponent - q) for q = high + low, low being at most some rounding errors of high.
 template <class T>
 SPIKEGRAD_SCALAR Reduced<T> reduced(typename Format<T>::Bits exponent, T high, T low) {
+  using Bits = typename Format<T>::Bits;
   const T shifted = Format<T>::round - high;
-  const auto n = bit_cast<typename Format<T>::Bits>(shifted) - bit_cast<typename Format<T>::Bits>(Format<T>::round);
-  return {(high + (shifted - Format<T>::round)) + low, static_cast<typename Format<T>::Bits>(exponent + n)};
+  // What does not depend on x in one number.
+  const Bits offset = static_cast<Bits>(exponent - bit_cast<Bits>(Format<T>::round));
+  return {((Format<T>::round - shifted) - high) - low, static_cast<Bits>(bit_cast<Bits>(shifted) + offset)};
 }
 
 // x times rate, each a pair, as a product and what was rounded off.
@@ -56,29 +58,31 @@ SPIKEGRAD_SCALAR Pair<T> rated(Pair<T> x, Pair<T> rate) {
   return {q.high, multiply_add(x.low, rate.high, multiply_add(x.high, rate.low, q.low))};
 }
 
-// 2^n, or the smallest normal number for all that is less: nothing, beside a 1.
+// 2^(n - bias), or for all that is less a power that is nothing beside a 1, and leaves room for one more product above
+// the subnormals.
 template <class T>
 SPIKEGRAD_SCALAR T power_of_two_or_nothing(typename Format<T>::Bits n) {
-  const typename Format<T>::Bits lowest = 1 - Format<T>::exponent_bias;
-  return power_of_two<T>(n > lowest ? n : lowest);
+  const typename Format<T>::Bits lowest = 32;
+  return power_of_two<T>((n > lowest ? n : lowest) - Format<T>::exponent_bias);
 }
 
-// t value 2^exponent, for |value| >= 1 / 8 (or NaN), |value| 2^exponent below the largest number, and exponent >=
-// -2 (bias - 1), at which it is 0.
+// t value 2^(exponent - 2 bias), for |value| 2^(exponent - 2 bias) below the largest number, and exponent >= 0, at
+// which it is 0.
 template <class T>
 SPIKEGRAD_SCALAR T scaled(T t, Pair<T> value, typename Format<T>::Bits exponent) {
-  // value 2^first t 2^last. `first` takes all of a positive exponent, so that it lifts a small t before anything is
-  // rounded, and half of a negative one, so that the product neither overflows nor loses bits that 2^last could need.
-  // From -251 (float) on down it is no exponent of a normal number any more, and 2^first is 0: what is cut off there
-  // only a t above 2^101 would have lifted back to a float at all.
-  const auto half = (exponent >> 1) - 1;
-  const auto first = exponent > half ? exponent : half;
-  const T scale = power_of_two<T>(first);
-  const T high = value.high * scale;
-  const T plain = high * t;
-  const T product = multiply_add(high, t, value.low * scale * t);
-  // Where that is infinite the low part may be so too, with the other sign.
-  return (plain - plain == 0 ? product : plain) * power_of_two<T>(exponent - first);
+  using Bits = typename Format<T>::Bits;
+  // value 2^first t 2^last, the exponents biased. `first` takes all of a positive exponent, so that it lifts a small t
+  // before anything is rounded, and half of a negative one, so that the product neither overflows nor loses bits that
+  // 2^last could need. Where half of it is no exponent of a normal number any more, for exponent <= 1, 2^first is 0:
+  // what is cut off there only a t above 2^102 (float) would have lifted back to a float at all.
+  const Bits bias = Format<T>::exponent_bias;
+  const Bits whole = exponent - bias, half = exponent >> 1;
+  const Bits first = whole > half ? whole : half;
+  const T scale = power_of_two<T>(first - bias);
+  // Where the product is infinite the low part may be so too, with the other sign, or NaN. (Clamped between constants
+  // instead, GCC 12 makes seven operations of it.)
+  const T low = value.low * scale * t;
+  return multiply_add(value.high * scale, t, low - low == 0 ? low : 0) * power_of_two<T>(exponent - first - bias);
 }
 
 // t = mantissa 2^exponent, where t may be the smallest subnormal or the largest number and the mantissa is within

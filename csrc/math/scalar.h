@@ -62,6 +62,13 @@ struct Format<double> {
   static constexpr double round = 0x1.8p52;
 };
 
+// |x| as one operation: x < 0 ? -x : x is three, for the sake of -0.
+template <class T>
+SPIKEGRAD_SCALAR T absolute(T x) {
+  using Unsigned = typename Format<T>::UnsignedBits;
+  return bit_cast<T>(bit_cast<Unsigned>(x) & (~Unsigned{0} >> 1));
+}
+
 // 2^n for n within the range of T's normal numbers.
 template <class T>
 SPIKEGRAD_SCALAR T power_of_two(typename Format<T>::Bits n) {

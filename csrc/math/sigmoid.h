@@ -22,10 +22,10 @@ namespace spikegrad {
 template <class T>
 struct SigmoidValue {
   static constexpr int powers = 1;
-  Pair<T> rate;   // alpha log2(e)
-  T coefficient;  // alpha = coefficient 2^exponent
-  T limit;        // |x| from which on g counts as 0
-  typename Format<T>::Bits exponent;
+  Pair<T> rate;                       // alpha log2(e)
+  T coefficient;                      // m, where alpha = m 2^e
+  T limit;                            // |x| from which on g counts as 0
+  typename Format<T>::Bits exponent;  // e + 2 bias
   bool usable;
 };
 
@@ -51,8 +51,8 @@ SPIKEGRAD_SCALAR SigmoidValue<T> make_sigmoid_value(const Sigmoid& g, double man
   const int64_t scale = v.usable ? g.scale : 0;
   v.rate = rounded<T>(g.rate, power_of_two<double>(scale));
   v.coefficient = static_cast<T>(mantissa);
-  v.exponent = static_cast<typename Format<T>::Bits>(scale);
-  v.limit = static_cast<T>(static_cast<double>(scale + 2 * (bias - 1)) / (g.rate.high * power_of_two<double>(scale)));
+  v.exponent = static_cast<typename Format<T>::Bits>(scale + 2 * bias);
+  v.limit = static_cast<T>(static_cast<double>(v.exponent) / (g.rate.high * power_of_two<double>(scale)));
   return v;
 }
 
@@ -102,27 +102,28 @@ SPIKEGRAD_SCALAR bool with_value(const Sigmoid& g, double, Use use) {
 
 template <class T>
 SPIKEGRAD_SCALAR void reduce(T x, const SigmoidValue<T>& g, Reduced<T> (&r)[1]) {
-  const T near = clamped(x < 0 ? -x : x, g.limit);
-  const Pair<T> q = rated(Pair<T>{near, 0}, g.rate);
-  r[0] = reduced(g.exponent, q.high, q.low);
+  const T near = clamped_magnitude(x, g.limit);
+  const Pair<T> q = two_product(near, g.rate.high);
+  r[0] = reduced(g.exponent, q.high, multiply_add(near, g.rate.low, q.low));
 }
 
 template <class T>
 SPIKEGRAD_SCALAR T finish(T, T t, const T (&change)[1], const typename Format<T>::Bits (&exponent)[1],
                           const SigmoidValue<T>& g) {
-  const T scale = power_of_two_or_nothing<T>(exponent[0] - g.exponent);
-  const Pair<T> p = ordered_sum(T(1), change[0]);
-  const Pair<T> one_plus = ordered_sum(T(1), p.high * scale);
-  // (1 + p)^2 and the quotient as pairs, at the price of one division.
-  Pair<T> square = two_product(one_plus.high, one_plus.high);
-  square.low = multiply_add(2 * one_plus.high, one_plus.low + p.low * scale, square.low);
-  const Pair<T> numerator = two_product(g.coefficient, p.high);
+  // p = scale (1 + change), and 1 + p as a pair: none of the differences rounds.
+  const T scale = power_of_two_or_nothing<T>(exponent[0] - (g.exponent - Format<T>::exponent_bias));
+  const T one_plus = 1 + multiply_add(scale, change[0], scale);
+  const T one_plus_low = multiply_add(scale, change[0], scale - (one_plus - 1));
+  Pair<T> square = two_product(one_plus, one_plus);
+  square.low = multiply_add(2 * one_plus, one_plus_low, square.low);
+  const T numerator = multiply_add(g.coefficient, change[0], g.coefficient);
+  const T numerator_low = multiply_add(g.coefficient, change[0], g.coefficient - numerator);
+  // The quotient of the two pairs, corrected once, at the price of one division.
   const T inverse = 1 / square.high;
-  const T quotient = numerator.high * inverse;
-  const Pair<T> back = two_product(quotient, square.high);
-  const T remainder = (numerator.high - back.high) - back.low +
-                      (multiply_add(g.coefficient, p.low, numerator.low) - quotient * square.low);
-  return scaled(t, ordered_sum(quotient, remainder * inverse), exponent[0]);
+  const T quotient = numerator * inverse;
+  const T remainder =
+      remainder_of(numerator, quotient, square.high) + multiply_add(-quotient, square.low, numerator_low);
+  return scaled(t, Pair<T>{quotient, remainder * inverse}, exponent[0]);
 }
 
 SPIKEGRAD_SCALAR double term(double x, double t, int64_t, const Sigmoid& g, int64_t order) {
@@ -133,10 +134,10 @@ SPIKEGRAD_SCALAR double term(double x, double t, int64_t, const Sigmoid& g, int6
   const bool outside = y > limit;  // never where x is NaN
   const Pair<double> q = rated(Pair<double>{outside ? limit : y, 0}, g.rate);
   const Reduced<double> power = reduced(int64_t{0}, q.high, q.low);
-  const double change = exp2_minus_one(-power.fraction);
+  const double change = exp2_minus_one(power.fraction);
 
   const int64_t n = power.exponent;
-  const double scale = power_of_two_or_nothing<double>(n < 0 ? n : 0);
+  const double scale = power_of_two_or_nothing<double>((n < 0 ? n : 0) + Format<double>::exponent_bias);
   const Pair<double> mantissa = ordered_sum(1.0, change);
   const Pair<double> p = {mantissa.high * scale, mantissa.low * scale};
   Pair<double> one_plus = ordered_sum(1.0, p.high);

@@ -5,7 +5,9 @@
 //        rho^2)
 //
 // Of the three powers of two only the first two need a compensated exponent: the last one is small where its exponent
-// is large. Each Gaussian keeps the accuracy that it has alone; where they cancel, the error is that of the largest.
+// is large. They are added in units of B's: first B and A, then the smaller numbers by which 2^r and the far side
+// change them, which are not pairs. Where the Gaussians cancel, the error is that of the largest: 2.4 ulp of the sum of
+// the magnitudes were found in float (pairs throughout: 2.2 ulp, and 1.50 ns an element against 1.40).
 #ifndef SPIKEGRAD_MATH_SYMMETRIC_TRIPLE_H_
 #define SPIKEGRAD_MATH_SYMMETRIC_TRIPLE_H_
 
@@ -18,15 +20,15 @@ namespace spikegrad {
 template <class T>
 struct SymmetricTriple {
   static constexpr int powers = 3;
-  Pair<T> middle_rate;  // c
-  Pair<T> side_rate;    // b
-  T far_rate;           // 4 b mu
-  T mean;               // mu > 0
-  Pair<T> middle;       // A 2^-middle_exponent
-  Pair<T> side;         // B 2^-side_exponent
-  typename Format<T>::Bits middle_exponent;
-  typename Format<T>::Bits side_exponent;
-  T limit;  // |x| - mu from which on g counts as 0
+  Pair<T> middle_rate;                       // c
+  Pair<T> side_rate;                         // b
+  T far_rate;                                // 4 b mu
+  T mean;                                    // mu > 0
+  Pair<T> middle;                            // A 2^-middle_exponent
+  Pair<T> side;                              // B 2^-side_exponent
+  typename Format<T>::Bits middle_exponent;  // + 3 bias
+  typename Format<T>::Bits side_exponent;    // + 2 bias
+  T limit;                                   // |x| from which on g counts as 0
   bool usable;
 };
 
@@ -57,39 +59,47 @@ SPIKEGRAD_SCALAR SymmetricTriple<T> make_symmetric_triple(const Gaussian& middle
   g.mean = static_cast<T>(mean);
   g.middle = rounded<T>(middle.coefficient, 1);
   g.side = rounded<T>(left.coefficient, 1);
-  g.middle_exponent = static_cast<Bits>(middle.exponent);
-  g.side_exponent = static_cast<Bits>(left.exponent);
-  const int64_t reach = left.exponent + 2 * (Format<T>::exponent_bias - 1);
-  g.limit = static_cast<T>(__builtin_sqrt(static_cast<double>(reach) / b));
-  g.usable = static_cast<double>(g.mean) == mean && c >= b && b * mean * mean < 30;
+  const int64_t bias = Format<T>::exponent_bias;
+  g.middle_exponent = static_cast<Bits>(middle.exponent + 3 * bias);
+  g.side_exponent = static_cast<Bits>(left.exponent + 2 * bias);
+  const double reach = __builtin_sqrt(static_cast<double>(g.side_exponent) / b) + mean;
+  g.limit = static_cast<T>(reach);
+  // The far side's power has to stay a normal number, which mu up to 1.9 rho is enough for.
+  g.usable = static_cast<double>(g.mean) == mean && c >= b && 4 * b * mean * reach < static_cast<double>(bias - 2);
   return g;
 }
 
 template <class T>
 SPIKEGRAD_SCALAR void reduce(T x, const SymmetricTriple<T>& g, Reduced<T> (&r)[3]) {
-  const T magnitude = clamped(x < 0 ? -x : x, g.limit + g.mean);
+  const T magnitude = clamped_magnitude(x, g.limit);
   const Pair<T> middle = rated(two_product(magnitude, magnitude), g.middle_rate);
   r[0] = reduced(g.middle_exponent, middle.high, middle.low);
-  const Pair<T> distance = two_sum(magnitude, -g.mean);
+  // Exact from |x| = mu / 2 on. Below, where q is small, the rounding of x - mu costs less than a unit (none more was
+  // found than with two_sum, which is three operations more).
+  const Pair<T> distance = ordered_sum(magnitude, -g.mean);
   Pair<T> square = two_product(distance.high, distance.high);
   square.low = multiply_add(2 * distance.high, distance.low, square.low);
   const Pair<T> side = rated(square, g.side_rate);
   r[1] = reduced(g.side_exponent, side.high, side.low);
-  r[2] = reduced(typename Format<T>::Bits{0}, magnitude * g.far_rate, T(0));
+  r[2] = reduced(Format<T>::exponent_bias, magnitude * g.far_rate, T(0));
 }
 
 template <class T>
 SPIKEGRAD_SCALAR T finish(T, T t, const T (&change)[3], const typename Format<T>::Bits (&exponent)[3],
                           const SymmetricTriple<T>& g) {
-  const T far_scale = power_of_two_or_nothing<T>(exponent[2]);
+  const T far_scale = power_of_two<T>(exponent[2] - Format<T>::exponent_bias);
   const T far = multiply_add(far_scale, change[2], far_scale);
-  const Pair<T> side = ordered_sum(g.side.high, multiply_add(g.side.high, change[1], g.side.low));
-  const Pair<T> sides = ordered_sum(side.high, side.high * far);
-  const Pair<T> middle = ordered_sum(g.middle.high, multiply_add(g.middle.high, change[0], g.middle.low));
-  // In units of 2^exponent[1], in which the middle goes down from 2^70 to nothing.
+  // In units of 2^exponent[1], in which the middle goes down from 2^43 to nothing.
   const T lead = power_of_two_or_nothing<T>(exponent[0] - exponent[1]);
-  const Pair<T> sum = two_sum(sides.high, middle.high * lead);
-  return scaled(t, {sum.high, sum.low + (multiply_add(middle.low, lead, side.low) + sides.low)}, exponent[1]);
+  const T side_change = multiply_add(g.side.high, change[1], g.side.low);
+  const T middle_change = multiply_add(g.middle.high, change[0], g.middle.low);
+  const T sides_change = multiply_add(g.side.high + side_change, far, side_change);
+  const T changes = multiply_add(middle_change, lead, sides_change);
+  // The two coefficients, with what their sum rounds off where the sides lead: without it, 2.9 ulp were found.
+  const T coefficients = multiply_add(g.middle.high, lead, g.side.high);
+  const T coefficients_low = multiply_add(g.middle.high, lead, g.side.high - coefficients);
+  const Pair<T> sum = ordered_sum(coefficients, changes);
+  return scaled(t, Pair<T>{sum.high, sum.low + coefficients_low}, exponent[1]);
 }
 
 }  // namespace spikegrad
