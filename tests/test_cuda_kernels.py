@@ -5,6 +5,7 @@ what could be wrong here is which element a thread takes, and what it reads and 
 (`make asan`) an access beyond a buffer ends the run.
 """
 
+import contextlib
 import itertools
 
 import ml_dtypes
@@ -69,16 +70,16 @@ def expected(name, dtype, x, t):
     # As the kernels' parameters are held.
     parameters = [float(np.float32(p)) if dtype != "f64" else p for p in parameters]
     if order == 0:
-        try:
+        with contextlib.suppress(ValueError):  # no fast way at these parameters
             return getattr(scalar, f"value_{family}_{dtype}")(x, t, parameters)
-        except ValueError as error:
-            assert "no fast way" in str(error)
     with np.errstate(over="ignore", invalid="ignore"):
         wide_x, wide_t = (plain(a, dtype).astype(np.float64) for a in (x, t))
         wide = getattr(scalar, f"derivative_{family}")(wide_x, wide_t, parameters, order)
         if dtype == "f64":
             return wide
-        return wide.astype(np.float32) if dtype == "f32" else getattr(scalar, f"narrow_{dtype}")(wide.astype(np.float32))
+        return (
+            wide.astype(np.float32) if dtype == "f32" else getattr(scalar, f"narrow_{dtype}")(wide.astype(np.float32))
+        )
 
 
 def run(name, dtype, x, t, offsets=(0, 0, 0), in_place=False):

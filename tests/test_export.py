@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import spikegrad
 from jax import export
+from spikegrad import targets
 
 CHECKS = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
@@ -44,6 +45,7 @@ import sys
 import numpy as np
 import spikegrad  # registers the targets
 from jax import export
+from spikegrad import targets
 blob, x, out = sys.argv[1:]
 spikes, gradient = export.deserialize(open(blob, "rb").read()).call(np.load(x), np.float32(0.5))
 np.savez(out, spikes=spikes, gradient=gradient)
@@ -86,16 +88,17 @@ def text_for(step, *platforms):
     return export.export(jax.jit(step), platforms=platforms, disabled_checks=CHECKS)(X, 0.5).mlir_module()
 
 
-@pytest.mark.parametrize("platform", ["cuda", "tpu", "rocm"])
+@pytest.mark.parametrize("platform", ["tpu", "rocm", *({"cuda"} - set(targets.PLATFORMS))])
 def test_other_platforms_get_the_reference(step, platform):
     text = text_for(step, platform)
-    assert "custom_call @spikegrad" not in text and "stablehlo.exponential" in text
+    assert "custom_call @spikegrad" not in text
+    assert "stablehlo.exponential" in text
     lowered = jax.jit(step).trace(X, 0.5).lower(lowering_platforms=(platform,)).as_text()
     assert "custom_call @spikegrad" not in lowered
 
 
 def test_several_platforms_carry_both(case, step):
-    text = text_for(step, "cpu", "cuda")
+    text = text_for(step, "cpu", "tpu")
     assert "custom_call @spikegrad.heaviside.v1" in text
     assert f"custom_call @spikegrad.{case.family}.v1" in text
     assert "stablehlo.exponential" in text

@@ -1,22 +1,19 @@
-"""CUDA's plugin for jax, without a GPU: XLA compiles for one that is described to it."""
+"""XLA:GPU writes down what it compiles."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-# All read when the plugin is loaded, before anybody imports jax.
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
+import pytest
+
+# Read when the plugin is loaded, by the first thing that is compiled.
 DUMP = Path(tempfile.mkdtemp(prefix="spikegrad-hlo-"))
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + f" --xla_dump_to={DUMP}"
-
-import shutil
-
-import pytest
 
 
 @pytest.fixture(scope="session")
 def dump():
-    """Where XLA writes what it compiles."""
+    """The folder that it writes to."""
     yield DUMP
     shutil.rmtree(DUMP, ignore_errors=True)

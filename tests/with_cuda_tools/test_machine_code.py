@@ -1,4 +1,4 @@
-"""What the CUDA module holds for each architecture: no local memory, and 128-bit accesses, by CUDA's own disassembler."""
+"""The machine code in the CUDA module, for each architecture: no local memory, and 128-bit accesses."""
 
 import collections
 import functools
@@ -92,7 +92,6 @@ def test_no_spills_and_no_local_memory(kernel, architecture):
     assert used["STACK"] == used["LOCAL"] == 0, f"{used}"
     local = [name for name in instructions()[kernel, architecture] if name.split(".")[0] in ("LDL", "STL")]
     assert not local
-    assert used["REG"] <= (32 if kernel.startswith("spike") else 96 if "gradient" in kernel else 128)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -109,10 +108,8 @@ def test_vectors_are_loaded_and_stored_whole(kernel, architecture):
     assert wide("STG") >= 1
 
 
-@pytest.mark.parametrize("architecture", ["sm_100"])
-def test_products_and_sums_are_fused_only_where_the_source_says(architecture):
-    """Else a GPU would differ from a CPU. The PTX says it; the machine code's own division and square root use FFMA."""
+def test_subnormals_are_kept():
+    """Else a GPU would differ from a CPU."""
     ptx = cuobjdump("-ptx")
     assert "fma.rn.f32" in ptx
-    assert "fma.rn.f64" in ptx
-    assert not re.search(r"\bmad\.(rn\.)?f(32|64)|fma\.rn\.ftz|\.ftz\.", ptx)
+    assert ".ftz" not in ptx

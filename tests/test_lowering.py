@@ -1,0 +1,110 @@
+"""The calls in the lowered StableHLO, for every platform that has kernels: lowering for a GPU needs none."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+import spikegrad
+from jax import export
+from spikegrad import targets
+from spikegrad.primitives.spike_derivative import spike_derivative
+
+CALL = re.compile(r"stablehlo.custom_call @(spikegrad\S+?)\((.*?)\) \{(.*)\} : \((.*?)\) -> (\S+)")
+ELEMENT = {jnp.float16: "f16", jnp.bfloat16: "bf16", jnp.float32: "f32", jnp.float64: "f64"}
+
+platforms = pytest.mark.parametrize("platform", targets.PLATFORMS)
+
+
+def calls(f, *args, platform):
+    """(target, attributes, operand types, result type) of each of our calls."""
+    text = jax.jit(f).trace(*args).lower(lowering_platforms=(platform,)).as_text()
+    return [(m[1], m[3], m[4].split(", "), m[5]) for m in map(CALL.search, text.splitlines()) if m]
+
+
+@platforms
+@pytest.mark.parametrize("dtype", ELEMENT, ids=lambda d: d.__name__)
+def test_the_forward(case, platform, dtype, x64):
+    ((target, attributes, operands, result),) = calls(case.make(), jnp.zeros((4, 3), dtype), platform=platform)
+    assert target == "spikegrad.heaviside.v1"
+    assert operands == [result] == [f"tensor<4x3x1x{ELEMENT[dtype]}>"]
+    assert "operand_layouts = [dense<[2, 1, 0]> : tensor<3xindex>]" in attributes
+    assert "result_layouts = [dense<[2, 1, 0]> : tensor<3xindex>]" in attributes
+    assert 'num_batch_dims = "2"' in attributes
+    assert "#sdy.op_sharding_rule<([i, j, k])->([i, j, k]) {i=4, j=3, k=1}, custom>" in attributes
+
+
+@platforms
+@pytest.mark.parametrize("order", [0, 3])
+@pytest.mark.parametrize("scalar_t", [False, True])
+@pytest.mark.parametrize("dtype", ELEMENT, ids=lambda d: d.__name__)
+def test_a_derivative(case, platform, dtype, scalar_t, order, x64):
+    x = jnp.zeros((4, 3), dtype)
+    t = jnp.ones((), dtype) if scalar_t else x
+    parameters = case.operands(x)
+    f = partial(spike_derivative, family=case.family, order=order)
+    ((target, attributes, operands, result),) = calls(f, x, t, *parameters, platform=platform)
+    element = ELEMENT[dtype]
+    assert target == f"spikegrad.{case.family}.v1"
+    array, scalar = f"tensor<4x3x1x{element}>", f"tensor<{element}>"
+    assert result == array
+    parameter = f"tensor<{'f64' if dtype == jnp.float64 else 'f32'}>"
+    assert operands == [array, scalar if scalar_t else array, *[parameter] * len(parameters)]
+    assert f"mhlo.backend_config = {{order = {order} : i64}}" in attributes
+    assert 'num_batch_dims = "2"' in attributes
+    # Every array has its dimensions as factors, in the order of x; scalars have none.
+    arrays = attributes.count("dense<[2, 1, 0]> : tensor<3xindex>")
+    assert arrays == (2 if scalar_t else 3)
+    rule = re.search(r"#sdy.op_sharding_rule<\((.*)\)->\((.*)\) \{(.*)\}, custom>", attributes)
+    whole = "[i, j, k]"
+    assert rule[1].split("], [") == ", ".join([whole, "[]" if scalar_t else whole, *["[]"] * len(parameters)]).split(
+        "], ["
+    )
+    assert (rule[2], rule[3]) == (whole, "i=4, j=3, k=1")
+
+
+@platforms
+def test_rank_0(case, platform):
+    ((_, attributes, operands, result),) = calls(case.make(), jnp.zeros(()), platform=platform)
+    assert operands == [result] == ["tensor<1xf32>"]
+    assert 'num_batch_dims = "0"' in attributes
+
+
+@platforms
+def test_the_reference_where_it_belongs(case, platform, x64):
+    spike = case.make()
+    x = jnp.zeros((4, 3))
+    assert not calls(spike, x.astype(jnp.float8_e4m3fn), platform=platform)
+    assert not calls(spike.surrogate_fun, x, platform=platform)
+    with spikegrad.kernels(False):
+        assert not calls(spike, x, platform=platform)
+    name, value = next(iter(case.parameters.items()))
+    array = {**case.parameters, name: jnp.full((4, 3), value)}
+    assert not calls(case.surrogate(**array).surrogate_grad, x, platform=platform)
+
+
+@platforms
+def test_batched_calls(case, platform):
+    """Nothing is materialised: x and t mapped together are one call, one of them alone a call of x as it is."""
+    pullback = lambda x, t: jax.vjp(case.make(), x)[1](t)[0]
+    x = jnp.zeros((5, 4, 3))
+    ((_, _, operands, _),) = calls(jax.vmap(pullback), x, x, platform=platform)
+    assert operands[:2] == ["tensor<5x4x3x1xf32>"] * 2
+    ((_, _, operands, _),) = calls(jax.vmap(pullback, (None, 0)), x[0], x, platform=platform)
+    assert operands[:2] == ["tensor<4x3x1xf32>", "tensor<f32>"]
+
+
+@pytest.mark.skipif(targets.CUDA is None, reason="built without the CUDA kernels")
+def test_one_program_for_both_platforms(case):
+    checks = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
+    exported = export.export(jax.jit(case.make()), platforms=("cpu", "cuda"), disabled_checks=checks)(jnp.zeros(3))
+    assert exported.platforms == ("cpu", "cuda")
+    assert exported.mlir_module().count("custom_call @spikegrad.heaviside.v1") == 2
+
+
+@pytest.mark.skipif(targets.CUDA is None, reason="built without the CUDA kernels")
+def test_the_cuda_module_has_both_stages_of_every_target():
+    stages = targets.CUDA.targets()
+    assert tuple(sorted(stages)) == spikegrad.FFI_TARGETS
+    assert all(set(found) == {"initialize", "execute"} for found in stages.values())
