@@ -95,12 +95,12 @@ lint: .venv/main/done
 	.venv/main/bin/ruff check .
 	.venv/main/bin/ruff format --check .
 	.venv/main/bin/mypy
-	.venv/main/bin/clang-format --dry-run --Werror $$(find csrc tests/csrc -name '*.h' -o -name '*.cc')
+	.venv/main/bin/clang-format --dry-run --Werror $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
 format: .venv/main/done
 	.venv/main/bin/ruff check --fix .
 	.venv/main/bin/ruff format .
-	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc')
+	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
 versions: .venv/oldest/done .venv/newest/done
 	.venv/oldest/bin/python $(PYTEST)

@@ -1,5 +1,6 @@
-// An NVTX tool for tests, loaded by every library that uses NVTX if NVTX_INJECTION64_PATH names it. It appends a line for
-// each range opened or closed to the file that NVTX_RECORD names: thread, push or pop, domain, message, with tabs between.
+// An NVTX tool for tests, loaded by every library that uses NVTX if NVTX_INJECTION64_PATH names it. It appends a line
+// for each range opened or closed to the file that NVTX_RECORD names: thread, push or pop, domain, message, with tabs
+// between.
 #include <nvtx3/nvToolsExt.h>
 #include <sys/syscall.h>
 #include <unistd.h>
