@@ -79,11 +79,13 @@ libraries: .venv/libraries/done
 .venv/cuda/tools: .venv/cuda/done
 	.venv/cuda/bin/python $(PIP) --no-deps jax-cuda13-pjrt==0.10.2 jax-cuda13-plugin==0.10.2 \
 	  $(filter %nvcc==13.0.*" %nvvm==13.0.*",$(CUDA_NEEDS)) nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51
+	.venv/cuda/bin/python $(PIP) auditwheel==6.8.2
 	touch $@
 
 # Without the two variables jax looks for a GPU, and for all of CUDA's libraries.
 cuda: .venv/cuda/tools
-	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 .venv/cuda/bin/python $(PYTEST) tests/with_cuda_tools
+	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 SPIKEGRAD_WHEEL=$$(ls .venv/wheel-3.11/*.whl) \
+	  .venv/cuda/bin/python $(PYTEST) tests/with_cuda_tools
 
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
