@@ -41,9 +41,9 @@ __device__ __forceinline__ void for_each_product(const T* x, const T* t, bool sc
                                                  Apply apply) {
   if (scalar_t) {
     const Wide<T> t_0 = to_wide(*t);
-    for_each_element<kLanes>(out, size, [=](T x) { return from_wide<T>(apply(to_wide(x), t_0)); }, x);
+    for_each_element<kLanes>(out, size, [=](T x) { return from_wide(apply(to_wide(x), t_0), T{}); }, x);
   } else {
-    for_each_element<kLanes>(out, size, [=](T x, T t) { return from_wide<T>(apply(to_wide(x), to_wide(t))); }, x, t);
+    for_each_element<kLanes>(out, size, [=](T x, T t) { return from_wide(apply(to_wide(x), to_wide(t)), T{}); }, x, t);
   }
 }
 
