@@ -115,11 +115,11 @@ versions: .venv/oldest/done .venv/newest/done
 environments: .venv/main/done .venv/libraries/done .venv/oldest/done .venv/newest/done .venv/cuda/tools .venv/asan/done .venv/tsan/done
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
-.venv/asan/done: .venv/build-3.11/done $(SOURCES)
+.venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
 	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cbuild-dir=build/asan -Cinstall.strip=false,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
-.venv/tsan/done: .venv/build-3.11/done $(SOURCES)
+.venv/tsan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
 	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cbuild-dir=build/tsan -Cinstall.strip=false,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
@@ -133,7 +133,7 @@ tsan: .venv/main/done .venv/tsan/done
 	PYTHONPATH=.venv/tsan/site TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 $(call preload,tsan) \
 	  $(RUN) $(PYTEST) tests/test_threads.py tests/test_handlers.py -k "not multi_gaussian and not sigmoid"
 
-.venv/clang/done: .venv/build-3.11/done $(SOURCES)
+.venv/clang/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
 	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,-Cbuild-dir=build/clang,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
