@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,13 +88,12 @@ def _measure(surrogate: str, dtype: str, size: int, seconds: float) -> list[Band
     return rows
 
 
-def measure(sizes: Sequence[int], seconds: float) -> list[BandwidthRow]:
-    rows: list[BandwidthRow] = []
-    cases = [(s, d, n) for s in SURROGATES for d in DTYPES for n in sizes if s == SURROGATES[0] or d == "float32"]
+def measure(sizes: Sequence[int], seconds: float) -> Iterator[BandwidthRow]:
+    """The rows as they come, the smallest first: the largest may not fit."""
+    cases = [(s, d, n) for n in sizes for s in SURROGATES for d in DTYPES if s == SURROGATES[0] or d == "float32"]
     for surrogate, dtype, size in tqdm(cases, desc="bandwidth"):
         with jax.enable_x64(dtype == "float64"):
-            rows += _measure(surrogate, dtype, size, seconds)
-    return rows
+            yield from _measure(surrogate, dtype, size, seconds)
 
 
 def main() -> None:
@@ -104,15 +103,15 @@ def main() -> None:
     options = parser.parse_args()
     if jax.default_backend() != "gpu" and not options.quick:
         raise SystemExit(f"there is no GPU: jax found {jax.devices()}")
+    found: dict[str, Any] = {"environment": environment.describe(), "bandwidth": [], "model": []}
     extent = model_rows.QUICK
     if not options.quick:
         extent = dataclasses.replace(extent, shapes=((64, 8), (128, 32), (512, 32), (512, 128)))
-    found = {
-        "environment": environment.describe(),
-        "bandwidth": [dataclasses.asdict(row) for row in measure(SIZES[:2] if options.quick else SIZES, 0.2)],
-        "model": [dataclasses.asdict(row) | {"time_ratio": row.time_ratio} for row in model_rows.measure(extent)],
-    }
-    options.out.write_text(json.dumps(found, default=str))
+    for model_row in model_rows.measure(extent):
+        found["model"].append(dataclasses.asdict(model_row) | {"time_ratio": model_row.time_ratio})
+    for row in measure(SIZES[:2] if options.quick else SIZES, 0.2):
+        found["bandwidth"].append(dataclasses.asdict(row))
+        options.out.write_text(json.dumps(found))  # each time: whoever runs this may run out of time
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ add_library(spikegrad_kernels_cuda STATIC csrc/cuda/kernels.cu)
 target_include_directories(spikegrad_kernels_cuda PRIVATE csrc)
 target_compile_features(spikegrad_kernels_cuda PRIVATE cuda_std_17)
 target_compile_options(spikegrad_kernels_cuda PRIVATE
-  -fmad=false --compress-mode=size --threads=0 -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
+  -fmad=false --compress-mode=size --threads=0 -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
+if(SPIKEGRAD_TESTING)
+  target_compile_options(spikegrad_kernels_cuda PRIVATE -Werror=all-warnings)
+endif()
 set_target_properties(spikegrad_kernels_cuda PROPERTIES
   CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden CUDA_EXTENSIONS OFF CUDA_STANDARD_REQUIRED ON)
 

@@ -1,13 +1,17 @@
 # Sets SPIKEGRAD_NVCC to the first nvcc of CUDA 13 or newer that compiles and links an empty kernel and SPIKEGRAD_NVCC_FLAGS
-# to what it needs for that; or SPIKEGRAD_NVCC to nothing and SPIKEGRAD_NVCC_MISSING to the reason.
+# to what it needs for that; or SPIKEGRAD_NVCC to nothing and SPIKEGRAD_NVCC_MISSING to the reason. SPIKEGRAD_NVCC_ASKED_FOR
+# says whether a compiler was named: then no other is looked for.
 #
 # A probe of our own, since check_language(CUDA) knows no versions, remembers that there was none, and hides why.
 function(find_cuda_compiler)
+  set(SPIKEGRAD_NVCC_ASKED_FOR OFF PARENT_SCOPE)
   # What was asked for is the only candidate; else what is on PATH, in the usual place, among the build's own packages.
   if(CMAKE_CUDA_COMPILER)
     set(candidates "${CMAKE_CUDA_COMPILER}")
+    set(SPIKEGRAD_NVCC_ASKED_FOR ON PARENT_SCOPE)
   elseif(NOT "$ENV{CUDACXX}" STREQUAL "")
     set(candidates "$ENV{CUDACXX}")
+    set(SPIKEGRAD_NVCC_ASKED_FOR ON PARENT_SCOPE)
   else()
     find_program(on_path nvcc HINTS ENV CUDA_PATH PATH_SUFFIXES bin NO_CACHE)
     if(on_path)

@@ -19,6 +19,13 @@ def x64():
     jax.config.update("jax_enable_x64", before)
 
 
+@pytest.fixture
+def on_cpu():
+    """What is not committed to a device is computed on a CPU: where XLA flushes subnormals, as it does not on a GPU."""
+    with jax.default_device(jax.devices("cpu")[0]):
+        yield
+
+
 @pytest.fixture(params=["kernel", "reference"])
 def kernels(request):
     """A test that takes this runs once on the kernels and once on the reference; it holds the flag."""

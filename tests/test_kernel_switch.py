@@ -47,7 +47,7 @@ def test_for_the_process_and_in_every_thread():
 
 
 @pytest.mark.parametrize("set_flag", [lambda flag: spikegrad.use_kernels(flag), None], ids=["process", "block"])
-def test_a_function_that_is_compiled_already_is_compiled_anew(set_flag):
+def test_a_function_that_is_compiled_already_is_compiled_anew(set_flag, on_cpu):
     traces = []
 
     @jax.jit
@@ -67,7 +67,7 @@ def test_a_function_that_is_compiled_already_is_compiled_anew(set_flag):
     assert len(traces) == 2
 
 
-def test_a_backward_pass_keeps_what_its_forward_pass_was_traced_with():
+def test_a_backward_pass_keeps_what_its_forward_pass_was_traced_with(on_cpu):
     with spikegrad.kernels(False):
         _, pullback = jax.vjp(GaussianGrad(), jnp.float32(6.9))
     assert float(pullback(jnp.float32(1))[0]) == 0

@@ -27,7 +27,8 @@ def record(tmp_path):
 
     def run(**values):
         file = tmp_path / "record"
-        environment = {**os.environ, "NVTX_INJECTION64_PATH": str(RECORDER), "NVTX_RECORD": str(file)}
+        recorded = {"NVTX_INJECTION64_PATH": str(RECORDER), "NVTX_RECORD": str(file)}
+        environment = {**os.environ, **recorded, "JAX_PLATFORMS": "cpu"}
         command = [sys.executable, "-c", PROGRAM.format(**values)]
         subprocess.run(command, env=environment, check=True, timeout=120)
         threads = {}

@@ -51,11 +51,8 @@ template <class Family>
 ffi::Error derivative_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::RemainingArgs parameters,
                               ffi::Result<ffi::AnyBuffer> out, int64_t order) {
   const ProfilerRange range(kFamilyName<Family>);
-  if (ffi::Error error = check_result(x, *out); error.failure()) return error;
-  if (ffi::Error error = check_cotangent(x, t); error.failure()) return error;
-  if (ffi::Error error = check_order(order); error.failure()) return error;
   ParameterAddresses<Family> addresses = {};
-  if (ffi::Error error = find_parameters(x, parameters, addresses); error.failure()) return error;
+  if (ffi::Error error = check_derivative(x, t, parameters, *out, order, addresses); error.failure()) return error;
 
   return with_element_type(x, [&](auto element) {
     using T = decltype(element);
@@ -67,7 +64,7 @@ ffi::Error derivative_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBu
     double values[ParameterAddresses<Family>::most] = {};
     for (int64_t i = 0; i < addresses.count; i++) values[i] = *static_cast<const Wide<T>*>(addresses.at[i]);
     Family g;
-    prepare(g, values, addresses.count / Family::parameters, order);
+    prepare(g, values, addresses.count / Family::parameters, order, Wide<T>{});
     const DerivativeKernels<T, Family>& of_family = kernels<T>().of(g);
     advise_huge_pages(to, static_cast<int64_t>(out->size_bytes()));
     parallel_for(pool, static_cast<int64_t>(x.element_count()), kDerivativeGrain,

@@ -17,10 +17,15 @@ ffi::Error checked(const char* what, cudaError_t error) {
   std::ostringstream message;
   message << "spikegrad: " << what << " failed: " << cudaGetErrorName(error) << " (" << cudaGetErrorString(error)
           << ')';
+  if (error == cudaErrorInsufficientDriver || error == cudaErrorNoKernelImageForDevice) {
+    message << ". The CUDA kernels need a driver for CUDA 13 and a GPU of compute capability 8.0 or newer; without "
+               "them, switch to jax.numpy: spikegrad.use_kernels(False) or SPIKEGRAD_KERNELS=0";
+  }
   return ffi::Error::Internal(message.str());
 }
 
-ffi::Error initialize_heaviside(ffi::AnyBuffer x, ffi::Result<ffi::AnyBuffer>) {
+ffi::Error initialize_heaviside(ffi::AnyBuffer x, ffi::Result<ffi::AnyBuffer> out) {
+  if (ffi::Error error = check_result(x, *out); error.failure()) return error;
   return with_element_type(
       x, [](auto element) { return checked("loading the spike's kernel", Heaviside<decltype(element)>::load()); });
 }
@@ -36,9 +41,12 @@ ffi::Error heaviside(cudaStream_t stream, ffi::AnyBuffer x, ffi::Result<ffi::Any
   });
 }
 
+// The operands are checked here too: what is refused under stream capture could reach the user as a failed capture.
 template <class Family>
-ffi::Error initialize_derivative(ffi::AnyBuffer x, ffi::AnyBuffer, ffi::RemainingArgs, ffi::Result<ffi::AnyBuffer>,
-                                 int64_t order) {
+ffi::Error initialize_derivative(ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::RemainingArgs parameters,
+                                 ffi::Result<ffi::AnyBuffer> out, int64_t order) {
+  ParameterAddresses<Family> addresses = {};
+  if (ffi::Error error = check_derivative(x, t, parameters, *out, order, addresses); error.failure()) return error;
   return with_element_type(x, [&](auto element) {
     return checked("loading a derivative's kernel", Derivative<decltype(element), Family>::load(order));
   });
@@ -48,11 +56,8 @@ template <class Family>
 ffi::Error derivative(cudaStream_t stream, ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::RemainingArgs parameters,
                       ffi::Result<ffi::AnyBuffer> out, int64_t order) {
   const ProfilerRange range(kFamilyName<Family>);
-  if (ffi::Error error = check_result(x, *out); error.failure()) return error;
-  if (ffi::Error error = check_cotangent(x, t); error.failure()) return error;
-  if (ffi::Error error = check_order(order); error.failure()) return error;
   ParameterAddresses<Family> addresses = {};
-  if (ffi::Error error = find_parameters(x, parameters, addresses); error.failure()) return error;
+  if (ffi::Error error = check_derivative(x, t, parameters, *out, order, addresses); error.failure()) return error;
   return with_element_type(x, [&](auto element) {
     using T = decltype(element);
     return checked(

@@ -30,7 +30,7 @@ __device__ __forceinline__ void prepare_in_block(Family& g, const ParameterAddre
     for (int i = 0; i < ParameterAddresses<Family>::most; i++) {
       if (i < parameters.count) values[i] = *static_cast<const Wide<T>*>(parameters.at[i]);
     }
-    prepare(g, values, parameters.count / Family::parameters, order);
+    prepare(g, values, parameters.count / Family::parameters, order, Wide<T>{});
   }
   __syncthreads();
 }

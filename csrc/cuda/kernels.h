@@ -1,7 +1,8 @@
 // The elementwise kernels as plain launches: no XLA.
 //
-// All pointers are to device memory. An output may be one of the inputs; buffers are aligned to their element and no
-// more. Nothing is allocated and nothing waited for; with a size of 0 nothing is launched.
+// All pointers are to device memory. An output may be x or an array t, but no scalar, which every block reads; buffers
+// are aligned to their element and no more. Nothing is allocated and nothing waited for; with a size of 0 nothing is
+// launched.
 #ifndef SPIKEGRAD_CUDA_KERNELS_H_
 #define SPIKEGRAD_CUDA_KERNELS_H_
 

@@ -104,6 +104,17 @@ xla::ffi::Error find_parameters(const xla::ffi::AnyBuffer& x, const xla::ffi::Re
   return xla::ffi::Error::Success();
 }
 
+// All of a derivative's operands, and where its parameters lie.
+template <class Family>
+xla::ffi::Error check_derivative(const xla::ffi::AnyBuffer& x, const xla::ffi::AnyBuffer& t,
+                                 const xla::ffi::RemainingArgs& parameters, const xla::ffi::AnyBuffer& out,
+                                 int64_t order, ParameterAddresses<Family>& addresses) {
+  if (xla::ffi::Error error = check_result(x, out); error.failure()) return error;
+  if (xla::ffi::Error error = check_cotangent(x, t); error.failure()) return error;
+  if (xla::ffi::Error error = check_order(order); error.failure()) return error;
+  return find_parameters(x, parameters, addresses);
+}
+
 }  // namespace spikegrad
 
 #endif  // SPIKEGRAD_FFI_OPERANDS_H_

@@ -3,7 +3,7 @@
 //   struct Family                          what is worked out once a call, from the parameters and the order
 //     parameters, most_terms               g is a sum of up to most_terms terms with this many parameters each
 //     order, terms
-//   prepare(family, parameters, terms, order)
+//   prepare(family, parameters, terms, order, T)  for an x whose wide type is T
 //   term(x, t, k, family, order)           the k-th term of t g^(order)(x), t finite, in double
 //   with_value(family, T, use)             calls use(value), if order 0 has a faster way in T at these parameters
 //

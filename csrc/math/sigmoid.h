@@ -56,12 +56,21 @@ SPIKEGRAD_SCALAR SigmoidValue<T> make_sigmoid_value(const Sigmoid& g, double man
   return v;
 }
 
-SPIKEGRAD_SCALAR void prepare(Sigmoid& g, const double* parameters, int64_t terms, int64_t order) {
+template <class Family>
+SPIKEGRAD_SCALAR auto& value_in(Family& g, float) {
+  return g.value_in_float;
+}
+template <class Family>
+SPIKEGRAD_SCALAR auto& value_in(Family& g, double) {
+  return g.value_in_double;
+}
+
+template <class T>
+SPIKEGRAD_SCALAR void prepare(Sigmoid& g, const double* parameters, int64_t terms, int64_t order, T type) {
   const double alpha = parameters[0];
   const bool valid = alpha > 0 && alpha <= 0x1.fffffffffffffp1023;
   const Split a = split(valid ? alpha : 1);
   const Pair<double> log2_e = {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56};
-  g = {};
   g.order = order;
   g.terms = terms;
   // At the ends of the range the scale stops short of alpha's own exponent, so that 2^scale stays a normal number.
@@ -76,6 +85,7 @@ SPIKEGRAD_SCALAR void prepare(Sigmoid& g, const double* parameters, int64_t term
 
   // <m, k> = (k + 1) <m - 1, k> + (m - k) <m - 1, k - 1>, here with its sign.
   g.polynomial[0] = 1;
+  for (int64_t k = 1; k <= order; k++) g.polynomial[k] = 0;
   for (int64_t m = 2; m <= order + 1; m++) {
     for (int64_t k = m - 1; k > 0; k--) {
       g.polynomial[k] = static_cast<double>(k + 1) * g.polynomial[k] - static_cast<double>(m - k) * g.polynomial[k - 1];
@@ -84,19 +94,12 @@ SPIKEGRAD_SCALAR void prepare(Sigmoid& g, const double* parameters, int64_t term
   for (int64_t k = 1; order % 2 && k <= order; k++) g.polynomial[k] += g.polynomial[k - 1];
 
   const double nan_or_mantissa = valid ? mantissa : __builtin_nan("");
-  g.value_in_float = make_sigmoid_value<float>(g, nan_or_mantissa);
-  g.value_in_double = make_sigmoid_value<double>(g, nan_or_mantissa);
+  value_in(g, type) = make_sigmoid_value<T>(g, nan_or_mantissa);
 }
 
-template <class Use>
-SPIKEGRAD_SCALAR bool with_value(const Sigmoid& g, float, Use use) {
-  if (g.value_in_float.usable) return use(g.value_in_float), true;
-  return false;
-}
-
-template <class Use>
-SPIKEGRAD_SCALAR bool with_value(const Sigmoid& g, double, Use use) {
-  if (g.value_in_double.usable) return use(g.value_in_double), true;
+template <class T, class Use>
+SPIKEGRAD_SCALAR bool with_value(const Sigmoid& g, T type, Use use) {
+  if (value_in(g, type).usable) return use(value_in(g, type)), true;
   return false;
 }
 

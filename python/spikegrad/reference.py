@@ -4,7 +4,7 @@ It is the lowering for every platform and dtype that has no kernel, for paramete
 switches the kernels off; and the tests hold the kernels against it.
 
 Everything is computed in float32, or float64 where x is, and rounded once. Plain `exp` loses about z^2 / 2 units in the
-last place at z = x / sigma, and XLA flushes subnormals to zero; the kernels do neither.
+last place at z = x / sigma, and on CPUs XLA flushes subnormals to zero; the kernels do neither.
 """
 
 from __future__ import annotations

@@ -20,14 +20,14 @@ using namespace spikegrad;
 
 namespace {
 
-template <class Family>
+template <class Family, class T>
 Family prepared(const std::vector<double>& parameters, int64_t order) {
   const size_t terms = parameters.size() / Family::parameters;
   if (terms == 0 || terms > Family::most_terms || parameters.size() % Family::parameters != 0) {
     throw std::invalid_argument("not a number of parameters that the family has");
   }
   Family g;
-  prepare(g, parameters.data(), static_cast<int64_t>(terms), order);
+  prepare(g, parameters.data(), static_cast<int64_t>(terms), order, T{});
   return g;
 }
 
@@ -46,7 +46,7 @@ void define_family(py::module_& m, const std::string& name, ElementKernels<T> Ke
   using W = Wide<T>;
   // Order 0 the fast way, one element after the other.
   m.def(("value_" + name).c_str(), [](py::array_t<N> x, py::array_t<N> t, const std::vector<double>& parameters) {
-    const Family g = prepared<Family>(parameters, 0);
+    const Family g = prepared<Family, W>(parameters, 0);
     py::object out;
     const bool done = with_value(g, W{}, [&](const auto& value) {
       out = py::vectorize(
@@ -57,7 +57,7 @@ void define_family(py::module_& m, const std::string& name, ElementKernels<T> Ke
   });
   m.def(("run_" + name).c_str(), [table](const std::string& set, py::array_t<N> x, py::array_t<N> t,
                                          const std::vector<double>& parameters, int64_t order, bool in_place) {
-    const Family g = prepared<Family>(parameters, order);
+    const Family g = prepared<Family, Wide<T>>(parameters, order);
     const DerivativeKernels<T, Family>& kernels = kernels_of(set, table).of(g);
     py::array_t<N> out = in_place ? x : py::array_t<N>(x.size());
     const bool scalar_t = t.ndim() == 0;
@@ -89,7 +89,7 @@ template <class Family>
 void define_terms(py::module_& m, const std::string& name) {
   m.def(("derivative_" + name).c_str(),
         [](py::array_t<double> x, py::array_t<double> t, const std::vector<double>& parameters, int64_t order) {
-          const Family g = prepared<Family>(parameters, order);
+          const Family g = prepared<Family, double>(parameters, order);
           return py::vectorize([&g](double x, double t) { return sum_of_terms(x, t, g, g.order); })(x, t);
         });
 }

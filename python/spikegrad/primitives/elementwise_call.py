@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, ffi, lax
@@ -28,15 +29,19 @@ KERNEL_DTYPES = frozenset(np.dtype(dtype) for dtype in (jnp.float16, jnp.bfloat1
 elementwise_call_p = Primitive("elementwise_call")
 
 
-def elementwise_call(target: str, x: Array, *operands: Array, **attributes: int) -> Array:
-    """The kernel `target` over x; every operand has x's shape, or rank 0 and reaches the kernel as a scalar."""
+def elementwise_call(name: str, target: str, x: Array, *operands: Array, **attributes: int) -> Array:
+    """The kernel `target` over x; every operand has x's shape, or rank 0 and reaches the kernel as a scalar.
+
+    `name` is that of the primitive which is lowered, for whoever reads XLA's program or a profile of it.
+    """
 
     def with_unit(operand: Array, array: bool) -> Array:
         return lax.expand_dims(operand, (operand.ndim,)) if array else operand
 
     is_array = [True] + [x.ndim > 0 and operand.ndim > 0 for operand in operands]
     arrays = [with_unit(o, a) for o, a in zip((x, *operands), is_array, strict=True)]
-    out = bind(elementwise_call_p, *arrays, target=target, attributes=tuple(sorted(attributes.items())))
+    with jax.named_scope(name):
+        out = bind(elementwise_call_p, *arrays, target=target, attributes=tuple(sorted(attributes.items())))
     return lax.squeeze(out, (x.ndim,))
 
 

@@ -137,7 +137,7 @@ def _reference(x: Array, t: Array, *parameters: Array, family: str, order: int, 
 
 
 def _kernel(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
-    return elementwise_call(targets.derivative_of(family), x, t, *parameters, order=order)
+    return elementwise_call("spike_derivative", targets.derivative_of(family), x, t, *parameters, order=order)
 
 
 _lower_to_reference = mlir.lower_fun(_reference, multiple_results=False)
