@@ -33,7 +33,8 @@ BUILD_NEEDS := "scikit-build-core>=0.11" "nanobind>=2.4" "jaxlib==0.8.0" "nvidia
 CUDA_NEEDS := $(foreach package,cuda-nvcc cuda-crt nvvm cuda-runtime cuda-cccl,"nvidia-$(package)==13.0.*")
 PIP := -m pip install --quiet --disable-pip-version-check
 
-# .venv/build-V: what builds a wheel for Python V. .venv/wheel-V/done: that wheel, with the module for the tests.
+# .venv/build-V: what builds a wheel for Python V. .venv/wheel-V/done: that wheel, with the module for the tests. The machine
+# code is looked at in the first one alone, so the other has one architecture and is built in half the time.
 .venv/build-%/done: pyproject.toml
 	python=$(PYTHON$(subst .,,$*)); test -n "$$python" || { echo "needs Python $*"; exit 1; }; "$$python" -m venv $(@D)
 	$(@D)/bin/python $(PIP) $(BUILD_NEEDS) $(CUDA_NEEDS)
@@ -43,7 +44,7 @@ build-wheel = rm -rf $(1) && SPIKEGRAD_CUDA=$(4) .venv/build-$(2)/bin/python -m 
 	--no-build-isolation --no-deps --wheel-dir $(1) -Ccmake.define.SPIKEGRAD_TESTING=ON $(3) . && touch $(1)/done
 
 .venv/wheel-%/done: .venv/build-%/done $(SOURCES)
-	$(call build-wheel,$(@D),$*,,ON)
+	$(call build-wheel,$(@D),$*,$(if $(filter 3.13,$*),-Ccmake.define.CMAKE_CUDA_ARCHITECTURES=90-real),ON)
 
 # An environment: $(call environment,name,python,jax,extras).
 define environment

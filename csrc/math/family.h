@@ -23,6 +23,22 @@ namespace spikegrad {
 // many gradients.
 constexpr int64_t kHighestOrder = 64;
 
+// A value for each of the wide types, of which a call prepares and uses one.
+template <template <class> class Value>
+struct InEither {
+  Value<float> in_float;
+  Value<double> in_double;
+};
+
+template <class Either, class T>
+SPIKEGRAD_SCALAR auto& in_type(Either& either, T) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return either.in_float;
+  } else {
+    return either.in_double;
+  }
+}
+
 // Where the parameters of a call lie, in the memory of whoever computes: scalars in the wide type of x.
 template <class Family>
 struct ParameterAddresses {

@@ -14,29 +14,9 @@ struct GaussianMixture {
   int64_t order;
   int64_t terms;
   Gaussian term[most_terms];
-  GaussianValue<float> single_in_float;
-  GaussianValue<double> single_in_double;
-  SymmetricTriple<float> triple_in_float;
-  SymmetricTriple<double> triple_in_double;
+  InEither<GaussianValue> single;
+  InEither<SymmetricTriple> triple;
 };
-
-// Of a mixture, constant or not.
-template <class Mixture>
-SPIKEGRAD_SCALAR auto& single_of(Mixture& g, float) {
-  return g.single_in_float;
-}
-template <class Mixture>
-SPIKEGRAD_SCALAR auto& single_of(Mixture& g, double) {
-  return g.single_in_double;
-}
-template <class Mixture>
-SPIKEGRAD_SCALAR auto& triple_of(Mixture& g, float) {
-  return g.triple_in_float;
-}
-template <class Mixture>
-SPIKEGRAD_SCALAR auto& triple_of(Mixture& g, double) {
-  return g.triple_in_double;
-}
 
 template <class T>
 SPIKEGRAD_SCALAR void prepare(GaussianMixture& g, const double* parameters, int64_t terms, int64_t order, T type) {
@@ -48,8 +28,8 @@ SPIKEGRAD_SCALAR void prepare(GaussianMixture& g, const double* parameters, int6
     const bool counts = g.term[g.terms].coefficient.high != 0 || (k == terms - 1 && g.terms == 0);
     g.terms += counts;
   }
-  GaussianValue<T>& single = single_of(g, type);
-  SymmetricTriple<T>& triple = triple_of(g, type);
+  GaussianValue<T>& single = in_type(g.single, type);
+  SymmetricTriple<T>& triple = in_type(g.triple, type);
   single.usable = triple.usable = false;
   if (order == 0 && g.terms == 1) single = make_gaussian_value<T>(g.term[0]);
   if (order == 0 && g.terms == 3) triple = make_symmetric_triple<T>(g.term[0], g.term[1], g.term[2]);
@@ -61,8 +41,8 @@ SPIKEGRAD_SCALAR double term(double x, double t, int64_t k, const GaussianMixtur
 
 template <class T, class Use>
 SPIKEGRAD_SCALAR bool with_value(const GaussianMixture& g, T type, Use use) {
-  if (single_of(g, type).usable) return use(single_of(g, type)), true;
-  if (triple_of(g, type).usable) return use(triple_of(g, type)), true;
+  if (in_type(g.single, type).usable) return use(in_type(g.single, type)), true;
+  if (in_type(g.triple, type).usable) return use(in_type(g.triple, type)), true;
   return false;
 }
 

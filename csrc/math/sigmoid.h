@@ -39,8 +39,7 @@ struct Sigmoid {
   int64_t exponent;
   int64_t scale;
   double polynomial[kHighestOrder + 1];  // A(p), for an odd n over 1 - p
-  SigmoidValue<float> value_in_float;
-  SigmoidValue<double> value_in_double;
+  InEither<SigmoidValue> value;
 };
 
 template <class T>
@@ -54,15 +53,6 @@ SPIKEGRAD_SCALAR SigmoidValue<T> make_sigmoid_value(const Sigmoid& g, double man
   v.exponent = static_cast<typename Format<T>::Bits>(scale + 2 * bias);
   v.limit = static_cast<T>(static_cast<double>(v.exponent) / (g.rate.high * power_of_two<double>(scale)));
   return v;
-}
-
-template <class Family>
-SPIKEGRAD_SCALAR auto& value_in(Family& g, float) {
-  return g.value_in_float;
-}
-template <class Family>
-SPIKEGRAD_SCALAR auto& value_in(Family& g, double) {
-  return g.value_in_double;
 }
 
 template <class T>
@@ -94,12 +84,12 @@ SPIKEGRAD_SCALAR void prepare(Sigmoid& g, const double* parameters, int64_t term
   for (int64_t k = 1; order % 2 && k <= order; k++) g.polynomial[k] += g.polynomial[k - 1];
 
   const double nan_or_mantissa = valid ? mantissa : __builtin_nan("");
-  value_in(g, type) = make_sigmoid_value<T>(g, nan_or_mantissa);
+  in_type(g.value, type) = make_sigmoid_value<T>(g, nan_or_mantissa);
 }
 
 template <class T, class Use>
 SPIKEGRAD_SCALAR bool with_value(const Sigmoid& g, T type, Use use) {
-  if (value_in(g, type).usable) return use(value_in(g, type)), true;
+  if (in_type(g.value, type).usable) return use(in_type(g.value, type)), true;
   return false;
 }
 
