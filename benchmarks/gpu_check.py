@@ -71,6 +71,7 @@ def _steps(out: Path) -> list[Step]:
     on_gpu = {
         "PYTHONPATH": os.pathsep.join(map(str, (site, ROOT))),
         "SPIKEGRAD_REQUIRE_GPU": "1",
+        "SPIKEGRAD_REQUIRE_CUDA": "1",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
     pytest = f"{python} -m pytest -q -p no:cacheprovider --maxfail=40"
@@ -147,7 +148,7 @@ def _run(step: Step, out: Path, seconds: float) -> Outcome:
     return Outcome(step.name, status, time.monotonic() - start, lines)
 
 
-def _first_line(*command: str) -> str:
+def _last_line(*command: str) -> str:
     try:
         output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     except (OSError, subprocess.CalledProcessError) as error:
@@ -156,14 +157,14 @@ def _first_line(*command: str) -> str:
 
 
 def _about(commit: str) -> list[tuple[str, str]]:
-    card = _first_line("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
+    card = _last_line("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
     return [
         ("date", datetime.now(UTC).isoformat(timespec="seconds")),
         ("commit", commit),
         ("card, driver, memory", card),
-        ("nvcc", _first_line("nvcc", "--version")),
+        ("nvcc", _last_line("nvcc", "--version")),
         ("Python", sys.version.split()[0]),
-        ("jax", _first_line(sys.executable, "-c", "import jax; print(jax.__version__)")),
+        ("jax", _last_line(sys.executable, "-c", "import jax; print(jax.__version__)")),
     ]
 
 
@@ -217,7 +218,7 @@ def main() -> None:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
 
-    about = _about(options.commit or _first_line("git", "rev-parse", "HEAD"))
+    about = _about(options.commit or _last_line("git", "rev-parse", "HEAD"))
     start = time.monotonic()
     outcomes: list[Outcome] = []
     for step in tqdm(_steps(out), desc="GPU check"):

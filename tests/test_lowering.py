@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import pytest
 import spikegrad
 from jax import export
+from promised import needs_cuda_module
 from spikegrad import targets
 from spikegrad.primitives.spike_derivative import spike_derivative
 
 CALL = re.compile(r"stablehlo.custom_call @(spikegrad\S+?)\((.*?)\) \{(.*)\} : \((.*?)\) -> (\S+)")
 ELEMENT = {jnp.float16: "f16", jnp.bfloat16: "bf16", jnp.float32: "f32", jnp.float64: "f64"}
 
-platforms = pytest.mark.parametrize("platform", targets.PLATFORMS)
+platforms = pytest.mark.parametrize("platform", ["cpu", pytest.param("cuda", marks=needs_cuda_module)])
 
 
 def calls(f, *args, platform):
@@ -95,7 +96,7 @@ def test_batched_calls(case, platform):
     assert operands[:2] == ["tensor<4x3x1xf32>", "tensor<f32>"]
 
 
-@pytest.mark.skipif(targets.CUDA is None, reason="built without the CUDA kernels")
+@needs_cuda_module
 def test_one_program_for_both_platforms(case):
     checks = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
     exported = export.export(jax.jit(case.make()), platforms=("cpu", "cuda"), disabled_checks=checks)(jnp.zeros(3))
@@ -103,7 +104,7 @@ def test_one_program_for_both_platforms(case):
     assert exported.mlir_module().count("custom_call @spikegrad.heaviside.v1") == 2
 
 
-@pytest.mark.skipif(targets.CUDA is None, reason="built without the CUDA kernels")
+@needs_cuda_module
 def test_the_cuda_module_has_both_stages_of_every_target():
     stages = targets.CUDA.targets()
     assert tuple(sorted(stages)) == spikegrad.FFI_TARGETS
