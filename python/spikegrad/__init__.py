@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from spikegrad.kernel_switch import kernels, use_kernels
+from spikegrad.neurons import lif
 from spikegrad.surrogate import Surrogate
 from spikegrad.surrogates import (
     GaussianGrad,
@@ -25,6 +26,7 @@ __all__ = [
     "__version__",
     "gaussian_grad",
     "kernels",
+    "lif",
     "multi_gaussian_grad",
     "sigmoid",
     "use_kernels",

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.scipy.special import expit, ndtr
 
 
@@ -86,3 +87,54 @@ def sigmoid_derivative(x: Array, t: Array, alpha: Array, *, order: int) -> Array
     for c in reversed(coefficients):
         polynomial = polynomial * p + c
     return (t.astype(wide) * g * polynomial).astype(x.dtype)
+
+
+def lif(
+    spike: Callable[[Array], Array],
+    current: Array,
+    decay: Array,
+    threshold: Array,
+    v0: Array,
+    *,
+    order: str,
+    reset: str | None,
+    detach_reset: bool,
+) -> tuple[Array, Array, Array, Array]:
+    """A layer of leaky integrate-and-fire neurons as `lax.scan`: what `spikegrad.lif` documents.
+
+    `spike` takes membrane minus threshold in the wide dtype of the current, in which the membrane is held; decay,
+    threshold and v0 have that dtype, and rank 0 or the shape of a step.
+
+    Returns:
+        The spikes, in the current's dtype; the final membrane v; the membranes u that were compared with the threshold,
+        in the current's dtype; and v before each step, in the wide dtype.
+    """
+    wide = wide_dtype(current.dtype)
+
+    def reset_undecayed(u: Array, s: Array) -> Array:
+        s = lax.stop_gradient(s) if detach_reset else s
+        if reset == "subtract":
+            return u - s * threshold
+        return u * (1 - s) if reset == "zero" else u
+
+    def charge(v: Array, x: Array, s: Array) -> Array:
+        """u of a v that has not been reset for the spike s yet."""
+        if reset == "zero":
+            return decay * reset_undecayed(v, s) + x
+        return reset_undecayed(decay * v + x, s)
+
+    def step(v: Array, x: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+        x = x.astype(wide)
+        if order == "charge_fire_reset":
+            u = decay * v + x
+            s = spike(u - threshold)
+            after = reset_undecayed(u, s)
+        else:
+            s = spike(v - threshold)
+            after = u = charge(v, x, s)
+            s = spike(u - threshold) if order == "reset_undecayed" else s
+        return after, (s.astype(current.dtype), u.astype(current.dtype), v)
+
+    start = jnp.broadcast_to(v0, current.shape[1:])
+    v_final, (spikes, membrane, before) = lax.scan(step, start, current)
+    return spikes, v_final, membrane, before
