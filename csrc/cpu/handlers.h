@@ -16,6 +16,14 @@ XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_heaviside);
 SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DECLARE)
 #undef SPIKEGRAD_DECLARE
 
+// lif over time, its tangent and its pullback; ffi/lif_operands.h has their operands and results.
+XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_lif);
+#define SPIKEGRAD_DECLARE(name, Family)                         \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_lif_tangent_##name); \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_lif_cotangent_##name);
+SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DECLARE)
+#undef SPIKEGRAD_DECLARE
+
 }  // namespace spikegrad
 
 #endif  // SPIKEGRAD_CPU_HANDLERS_H_

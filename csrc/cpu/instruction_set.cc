@@ -11,10 +11,10 @@ std::vector<InstructionSet> detect() {
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  if (has_avx2 && has_avx512) found.push_back({"avx512", &avx512::kernels});
-  if (has_avx2) found.push_back({"avx2", &avx2::kernels});
+  if (has_avx2 && has_avx512) found.push_back({"avx512", &avx512::kernels, &avx512::lif_kernels});
+  if (has_avx2) found.push_back({"avx2", &avx2::kernels, &avx2::lif_kernels});
 #endif
-  found.push_back({"baseline", &baseline::kernels});
+  found.push_back({"baseline", &baseline::kernels, &baseline::lif_kernels});
   return found;
 }
 

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "cpu/lif_kernels.h"
 
 namespace spikegrad {
 
 struct InstructionSet {
   const char* name;
   const Kernels* kernels;
+  const LifKernels* lif_kernels;
 };
 
 // What this processor runs, the best first; never empty.

@@ -2,22 +2,10 @@
 // linkage but the table itself (scalar.h tells why; the build checks it).
 #include "cpu/kernels.h"
 
+#include "cpu/conversion_loops.h"
+#include "cpu/vectorise.h"
 #include "math/element.h"
 #include "math/heaviside.h"
-
-#if defined(__F16C__)
-#include <immintrin.h>
-#endif
-
-// The loops carry nothing from one element to the next, even where the output is an input. Without this word GCC guards
-// every loop with an overlap test, and in place it would take the scalar way.
-#if defined(__clang__)
-#define SPIKEGRAD_VECTORISE _Pragma("clang loop vectorize(assume_safety)")
-#define SPIKEGRAD_UNROLL
-#else
-#define SPIKEGRAD_VECTORISE _Pragma("GCC ivdep")
-#define SPIKEGRAD_UNROLL _Pragma("GCC unroll 4")  // clang does so by itself
-#endif
 
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
@@ -72,38 +60,6 @@ void value_loop(const T* x, const T* t, T* out, int64_t size, const Value& share
     }
   }
 }
-
-template <class T>
-void widen_loop(const T* from, float* to, int64_t size) {
-  SPIKEGRAD_VECTORISE
-  for (int64_t i = 0; i < size; i++) to[i] = widen(from[i]);
-}
-
-template <class T>
-void narrow_loop(const float* from, T* to, int64_t size) {
-  SPIKEGRAD_VECTORISE
-  for (int64_t i = 0; i < size; i++) to[i] = narrow(from[i], T{});
-}
-
-#if defined(__F16C__)
-// The processor's own conversions: with the portable ones, float16 took 2.5 ns an element in place of 1.
-void widen_loop(const Float16* from, float* to, int64_t size) {
-  int64_t i = 0;
-  for (; i + 8 <= size; i += 8) {
-    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
-  }
-  for (; i < size; i++) to[i] = widen(from[i]);
-}
-
-void narrow_loop(const float* from, Float16* to, int64_t size) {
-  int64_t i = 0;
-  for (; i + 8 <= size; i += 8) {
-    const __m128i half = _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), half);
-  }
-  for (; i < size; i++) to[i] = narrow(from[i], Float16{});
-}
-#endif
 
 // Order 0 of the halves, in blocks of float that stay in the first-level cache.
 template <class Half, bool kScalarT, class Value>

@@ -23,9 +23,10 @@ template <class T>
 struct ElementKernels {
   void (*heaviside)(const T* x, T* out, int64_t size);
 
+  // Always inlined: as a weak symbol it could not be used by what is compiled once an instruction set.
 #define SPIKEGRAD_DECLARE(name, Family) \
   DerivativeKernels<T, Family> name;    \
-  const DerivativeKernels<T, Family>& of(const Family&) const { return name; }
+  __attribute__((always_inline)) const DerivativeKernels<T, Family>& of(const Family&) const { return name; }
   SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DECLARE)
 #undef SPIKEGRAD_DECLARE
 };

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jaxlib
 from jax import lax
+from jax.sharding import AxisType
 
 OLDEST_JAXLIB = (0, 8, 0)
 FIRST_UNKNOWN_JAXLIB = (0, 13, 0)
@@ -42,6 +43,12 @@ def to_varying(x: Any, axes: Sequence[str]) -> Any:
     if hasattr(lax, "pcast"):  # jax >= 0.8.2
         return lax.pcast(x, tuple(axes), to="varying")
     return lax.pvary(x, tuple(axes))
+
+
+def may_constrain_sharding(aval: Any) -> bool:
+    """Whether a lowering may hold an open sharding constraint: inside manual axes, jax before 0.10 aborts the process."""
+    manual = AxisType.Manual in aval.sharding.mesh.axis_types
+    return not manual or hasattr(aval, "manual_axis_type")
 
 
 def set_user_context(context: Any, value: Any) -> None:

@@ -2,25 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
+import math
+from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import Array
+from jax import Array, lax
+from jax.core import ShapedArray
+from jax.sharding import AxisType
 from jax.typing import ArrayLike
 
 from spikegrad import reference
 from spikegrad.parameters import as_input
-from spikegrad.reference import wide_dtype
+from spikegrad.primitives import lif as primitive
+from spikegrad.primitives.lif_shapes import state_like
 from spikegrad.surrogate import Surrogate
-from spikegrad.surrogates import GaussianGrad
+from spikegrad.surrogates import FamilySurrogate, GaussianGrad
 
 Reset = Literal["subtract", "zero"]
 Order = Literal["charge_fire_reset", "reset_undecayed", "fire_charge"]
 
 RESETS = ("subtract", "zero", None)
 ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
+
+SYMBOLIC_CHECKPOINT_EVERY = 32
+"""Where the number of steps is not known yet (`jax.export`); that of some 1000 steps."""
+
+_GAUSSIAN = GaussianGrad()
+
+
+@overload
+def lif(
+    current: ArrayLike,
+    decay: ArrayLike,
+    threshold: ArrayLike,
+    *,
+    v0: ArrayLike | None = ...,
+    reset: Reset | None = ...,
+    detach_reset: bool = ...,
+    order: Order = ...,
+    surrogate: Surrogate = ...,
+    return_membrane: Literal[False] = ...,
+    checkpoint_every: int | None = ...,
+) -> tuple[Array, Array]: ...
+
+
+@overload
+def lif(
+    current: ArrayLike,
+    decay: ArrayLike,
+    threshold: ArrayLike,
+    *,
+    v0: ArrayLike | None = ...,
+    reset: Reset | None = ...,
+    detach_reset: bool = ...,
+    order: Order = ...,
+    surrogate: Surrogate = ...,
+    return_membrane: Literal[True],
+    checkpoint_every: int | None = ...,
+) -> tuple[Array, Array, Array]: ...
 
 
 def lif(
@@ -32,14 +72,145 @@ def lif(
     reset: Reset | None = "subtract",
     detach_reset: bool = False,
     order: Order = "charge_fire_reset",
-    surrogate: Surrogate = GaussianGrad(),
+    surrogate: Surrogate = _GAUSSIAN,
     return_membrane: bool = False,
     checkpoint_every: int | None = None,
 ) -> tuple[Array, Array] | tuple[Array, Array, Array]:
+    r"""A layer of leaky integrate-and-fire neurons over all time steps, as one kernel forward and one backward.
+
+    With x the current, v the membrane that is handed from step to step, u the one that is compared with the threshold
+    and H the step of `surrogate`, a time step is, by `order`,
+
+    ``"charge_fire_reset"``:
+
+    .. math:: u_t = \mathrm{decay} \, v_{t-1} + x_t, \quad s_t = H(u_t - \mathrm{threshold}), \quad v_t = R(u_t, s_t)
+
+    with :math:`R(u, s) = u - s \, \mathrm{threshold}` for the reset ``"subtract"``, :math:`u (1 - s)` for ``"zero"`` and
+    :math:`u` for None: that of SpikingJelly.
+
+    ``"reset_undecayed"``: what is subtracted was not there to decay, and is so one step after the spike,
+
+    .. math::
+        u_t = \mathrm{decay} \, u_{t-1} + x_t - s_{t-1} \, \mathrm{threshold}, \quad
+        s_t = H(u_t - \mathrm{threshold}), \quad v_t = u_t
+
+    with :math:`s_{-1} = H(v_{-1} - \mathrm{threshold})`: that of snnTorch's ``"subtract"``. For ``"zero"`` it is
+    :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_{t-1}) + x_t`.
+
+    ``"fire_charge"``: the same membrane, but a spike is put out by the step that resets it,
+
+    .. math::
+        s_t = H(u_{t-1} - \mathrm{threshold}), \quad
+        u_t = \mathrm{decay} \, u_{t-1} + x_t - s_t \, \mathrm{threshold}, \quad v_t = u_t
+
+    (``"zero"``: :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_t) + x_t`): that of spyx.
+
+    An integrate-and-fire neuron has `decay=1`. Where a library scales its input, do so before:
+    `lif((1 - decay) * x, decay, threshold)`.
+
+    The derivatives by current, decay, threshold and v0 are those of the recurrence with the surrogate in place of that
+    of H, in forward and reverse mode; those of second and higher order are found by `lax.scan`. Reverse mode keeps the
+    current and v before every `checkpoint_every`-th step, and computes the rest again.
+
+    Long recordings go chunk by chunk: `v_final` of one is the `v0` of the next, with the same spikes and gradients as in
+    one call.
+
+    Args:
+        current: the input of each neuron at each step, `[T, ...]`, floating-point.
+        decay: what is left of the membrane after a step; a number or an array that broadcasts to a step, `[...]`.
+        threshold: that of the spike, finite; likewise. A neuron that never spikes has `reset=None` and nobody who looks
+            at its spikes.
+        v0: the membrane before the first step; likewise. 0 by default.
+        reset: what a spike does to the membrane.
+        detach_reset: whether the spike that resets is a constant to the derivatives.
+        order: that of charge, spike and reset in a step.
+        surrogate: the derivative of the spike. `GaussianGrad`, `MultiGaussianGrad` and `Sigmoid` with numbers as their
+            parameters run on the kernels; others, and one's own, as `lax.scan`.
+        return_membrane: whether to return u too.
+        checkpoint_every: steps between two membranes that reverse mode keeps; by default about sqrt(T), which is the
+            least memory for keeping and recomputing together.
+
+    Returns:
+        `(spikes, v_final)`, or `(spikes, v_final, membrane)`. The spikes and the membrane u of each step have the shape
+        and dtype of the current; `v_final`, the membrane after the last step, has the shape of a step, and float32
+        (float64 where the current is): in which the membrane is held throughout, for float16 and bfloat16 too. Sums and
+        products are rounded one by one, so that the spikes are those of NumPy and PyTorch.
+
+    Raises:
+        TypeError: the current is not floating-point, or another operand no real number.
+        ValueError: the current has no axis of time, or is sharded over it explicitly; an operand does not broadcast to
+            a step; an option is none of its values.
+
+    >>> spikes, v_final = lif(jnp.full(6, 0.6), decay=0.5, threshold=1.0)
+    >>> spikes, v_final
+    (Array([0., 0., 1., 0., 0., 1.], dtype=float32), Array(0.05390625, dtype=float32))
+    """
     current = as_input(current, differentiable=True)
-    step = jax.ShapeDtypeStruct(current.shape[1:], wide_dtype(current.dtype))
-    decay, threshold, v0 = (jnp.asarray(v, step.dtype) for v in (decay, threshold, 0.0 if v0 is None else v0))
-    spikes, v_final, membrane, _ = reference.lif(
-        surrogate, current, decay, threshold, v0, order=order, reset=reset, detach_reset=detach_reset
+    if current.ndim == 0:
+        raise ValueError("current must have an axis of time, its first, and has rank 0")
+    _check_option("reset", reset, RESETS)
+    _check_option("order", order, ORDERS)
+    for name, flag in (("detach_reset", detach_reset), ("return_membrane", return_membrane)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} must be True or False, and is {flag!r}")
+    every = _checkpoint_every(checkpoint_every, current.shape[0])
+    step = state_like(jax.typeof(current), axis=0)
+    given = {"decay": decay, "threshold": threshold, "v0": 0.0 if v0 is None else v0}
+    decay, threshold, v0 = (_as_state(name, value, step) for name, value in given.items())
+
+    if not (isinstance(surrogate, FamilySurrogate) and type(surrogate).__call__ is FamilySurrogate.__call__):
+        spikes, v_final, membrane, _ = reference.lif(
+            surrogate, current, decay, threshold, v0, order=order, reset=reset, detach_reset=detach_reset
+        )
+        return (spikes, v_final, membrane) if return_membrane else (spikes, v_final)
+    if isinstance(current.shape[0], int) and current.shape[0] == 0:
+        v_final = v0 + jnp.zeros(step.shape, step.dtype)
+        return (current, v_final, current) if return_membrane else (current, v_final)
+    outs = primitive.lif(
+        current,
+        decay,
+        threshold,
+        v0,
+        *surrogate._parameters(step),
+        order=order,
+        reset=reset,
+        detach_reset=detach_reset,
+        every=every,
+        family=surrogate._family,
+        membrane=return_membrane,
     )
-    return (spikes, v_final, membrane) if return_membrane else (spikes, v_final)
+    return tuple(outs)
+
+
+def _check_option(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, and is {value!r}")
+
+
+def _checkpoint_every(every: int | None, steps: Any) -> int:
+    if every is None:
+        return max(1, math.isqrt(steps)) if isinstance(steps, int) else SYMBOLIC_CHECKPOINT_EVERY
+    if isinstance(every, bool) or not isinstance(every, int):
+        raise TypeError(f"checkpoint_every must be an int or None, and is {every!r}")
+    if every < 1:
+        raise ValueError(f"checkpoint_every must be at least 1, and is {every}")
+    return min(every, max(1, steps)) if isinstance(steps, int) else every
+
+
+def _as_state(name: str, value: ArrayLike, step: ShapedArray) -> Array:
+    """What a neuron has once, as the primitives take it: of rank 0, or a number for each neuron."""
+    if not jnp.issubdtype(jnp.result_type(value), jnp.number) or jnp.iscomplexobj(value):
+        raise TypeError(f"{name} must be a real number or an array of them, and is {value!r}")
+    state = jnp.asarray(value, step.dtype)
+    if state.ndim == 0:
+        return state
+    fits = state.ndim <= step.ndim and all(
+        size in (1, whole) for size, whole in zip(state.shape[::-1], step.shape[::-1], strict=False)
+    )
+    if not fits:
+        raise ValueError(f"{name} of shape {state.shape} does not broadcast to a step of shape {step.shape}")
+    if state.shape == step.shape:
+        return state
+    explicit = AxisType.Explicit in step.sharding.mesh.axis_types
+    dimensions = tuple(range(step.ndim - state.ndim, step.ndim))
+    return lax.broadcast_in_dim(state, step.shape, dimensions, out_sharding=step.sharding if explicit else None)

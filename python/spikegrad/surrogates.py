@@ -148,7 +148,7 @@ def sigmoid(x: ArrayLike, alpha: ArrayLike = 4.0) -> Array:
     return spike(x, *_sigmoid_parameters(x, alpha), family="sigmoid")
 
 
-class _FamilySurrogate(Surrogate):
+class FamilySurrogate(Surrogate):
     """A surrogate of a family with kernels: opaque, immutable, picklable, equal to another of the same parameters."""
 
     __slots__ = ()
@@ -222,7 +222,7 @@ class _FamilySurrogate(Surrogate):
                 object.__setattr__(self, name, as_field(value) if name in self._names else value)
 
 
-class GaussianGrad(_FamilySurrogate):
+class GaussianGrad(FamilySurrogate):
     r"""The spike with the Gaussian as its derivative, as an object to call.
 
     `GaussianGrad(sigma, alpha)(x)` is `gaussian_grad(x, sigma, alpha)`, which see. The object is opaque (no pytree, no
@@ -261,7 +261,7 @@ class GaussianGrad(_FamilySurrogate):
         return _gaussian_parameters(x, self.sigma, self.alpha)
 
 
-class MultiGaussianGrad(_FamilySurrogate):
+class MultiGaussianGrad(FamilySurrogate):
     r"""The spike with the multi-Gaussian as its derivative, as an object to call.
 
     `MultiGaussianGrad(h, s, sigma, scale)(x)` is `multi_gaussian_grad(x, h, s, sigma, scale)`, which see; what holds of
@@ -300,7 +300,7 @@ class MultiGaussianGrad(_FamilySurrogate):
         return _multi_gaussian_parameters(x, self.h, self.s, self.sigma, self.scale)
 
 
-class Sigmoid(_FamilySurrogate):
+class Sigmoid(FamilySurrogate):
     r"""The spike with the derivative of the logistic function as its derivative, as an object to call.
 
     `Sigmoid(alpha)(x)` is `sigmoid(x, alpha)`, which see; what holds of `GaussianGrad` as an object holds of it.

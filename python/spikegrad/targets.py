@@ -11,11 +11,22 @@ import jax.ffi
 from spikegrad.jax_versions import check_jaxlib
 
 HEAVISIDE = "spikegrad.heaviside.v1"
+LIF = "spikegrad.lif.v1"
 
 
 def derivative_of(family: str) -> str:
     """The target that computes the derivatives of a family."""
     return f"spikegrad.{family}.v1"
+
+
+def lif_tangent_of(family: str) -> str:
+    """The target that carries tangents through a layer whose spike has the derivatives of a family."""
+    return f"spikegrad.lif_tangent.{family}.v1"
+
+
+def lif_cotangent_of(family: str) -> str:
+    """The target that carries cotangents back through such a layer."""
+    return f"spikegrad.lif_cotangent.{family}.v1"
 
 
 def _cuda_module() -> ModuleType | None:

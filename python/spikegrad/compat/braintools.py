@@ -41,7 +41,7 @@ class Surrogate(_Surrogate):
         return sloped_spike(x, self._slope(x), self._slope(lax.stop_gradient(x)))
 
 
-class _OutputFollowsParameters(surrogates._FamilySurrogate):
+class _OutputFollowsParameters(surrogates.FamilySurrogate):
     __slots__ = ()
 
     def __call__(self, x: ArrayLike) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,13 @@ def define_batching(primitive: Primitive, rule: Rule) -> None:
     batching.fancy_primitive_batchers[primitive] = rule_where_mapped
 
 
+def without_dimension(sharding: NamedSharding, rank: int, axis: int) -> NamedSharding:
+    """The sharding of an array of that rank, for what is left when a dimension is taken out."""
+    spec = [*sharding.spec, *[None] * (rank - len(sharding.spec))]
+    del spec[axis]
+    return NamedSharding(sharding.mesh, PartitionSpec(*spec))
+
+
 class Batch:
     """The result of a batched call: x's shape with the mapped dimension at `dim`."""
 
@@ -47,6 +55,20 @@ class Batch:
             self.shape = x.shape
         # Without this the new dimension of an explicitly sharded array is replicated, and an all-gather follows.
         self.sharding = sharding if AxisType.Explicit in sharding.mesh.axis_types else None
+
+    def without(self, axis: int) -> Batch:
+        """The same of an x that lacks a dimension of the result other than the mapped one."""
+        lesser = copy.copy(self)
+        lesser.dim = self.dim - (axis < self.dim)
+        lesser.shape = (*self.shape[:axis], *self.shape[axis + 1 :])
+        lesser.sharding = self.sharding and without_dimension(self.sharding, len(self.shape), axis)
+        return lesser
+
+    def with_size(self, axis: int, size: int) -> Batch:
+        """The same with another size of a dimension that is not sharded."""
+        other = copy.copy(self)
+        other.shape = (*self.shape[:axis], size, *self.shape[axis + 1 :])
+        return other
 
     def array(self, operand: Array, operand_dim: int | None) -> Array:
         """An operand of x's shape or rank 0, mapped or not, in the shape of the result; XLA fuses the broadcast."""

@@ -1,0 +1,136 @@
+#include <atomic>
+#include <cstdint>
+#include <type_traits>
+
+#include "cpu/float_mode.h"
+#include "cpu/handlers.h"
+#include "cpu/huge_pages.h"
+#include "cpu/instruction_set.h"
+#include "cpu/parallel_for.h"
+#include "ffi/lif_operands.h"
+#include "ffi/profiler_range.h"
+
+namespace ffi = xla::ffi;
+
+namespace spikegrad {
+namespace {
+
+// Neurons are handed out by the cache line, so that no two threads write to one.
+constexpr int64_t kUnit = 64;
+
+// Elements (neurons times steps) a piece, some 10 us of work: as for the elementwise kernels (handlers.cc).
+constexpr int64_t kForwardGrain = 1 << 15;
+constexpr int64_t kDerivativeGrain = 1 << 13;
+
+template <class T>
+const LifElementKernels<T>& kernels() {
+  const LifKernels& best = *best_instruction_set().lif_kernels;
+  if constexpr (std::is_same_v<T, Float16>) return best.f16;
+  if constexpr (std::is_same_v<T, BFloat16>) return best.bf16;
+  if constexpr (std::is_same_v<T, float>) return best.f32;
+  if constexpr (std::is_same_v<T, double>) return best.f64;
+}
+
+template <class Body>
+void for_neurons(ffi::ThreadPool& pool, const LifShape& shape, int64_t grain, Body body) {
+  const int64_t neurons = shape.outer * shape.inner, unit = kUnit * shape.steps;
+  const int64_t units = (neurons + kUnit - 1) / kUnit;
+  parallel_for(pool, units, (grain + unit - 1) / unit, [neurons, body](int64_t begin, int64_t end) {
+    const GradualUnderflow mode;
+    const int64_t last = end * kUnit;
+    body(begin * kUnit, last < neurons ? last : neurons);
+  });
+}
+
+template <class T>
+void advise_over_time(T* data, const LifShape& shape) {
+  if (data) advise_huge_pages(data, shape.outer * shape.inner * shape.steps * static_cast<int64_t>(sizeof(T)));
+}
+
+template <class T, class Family>
+Family prepared(const ParameterAddresses<Family>& addresses) {
+  const GradualUnderflow mode;
+  double values[ParameterAddresses<Family>::most] = {};
+  for (int64_t i = 0; i < addresses.count; i++) values[i] = *static_cast<const Wide<T>*>(addresses.at[i]);
+  Family g;
+  prepare(g, values, addresses.count / Family::parameters, 0, Wide<T>{});
+  return g;
+}
+
+// The element type is that of the first argument.
+template <class Use>
+ffi::Error with_current(const ffi::RemainingArgs& arguments, Use use) {
+  const auto current = arguments.get<ffi::AnyBuffer>(0);
+  if (current.has_error()) return current.error();
+  return with_element_type(*current, use);
+}
+
+ffi::Error forward_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
+                           ffi::Dictionary attributes) {
+  const ProfilerRange range("lif");
+  return with_current(arguments, [&](auto element) {
+    using T = decltype(element);
+    LifForward<T> call;
+    if (auto error = decode({arguments, results, attributes}, call); error.failure()) return error;
+    advise_over_time(call.spikes, call.layer.shape);
+    advise_over_time(call.membrane, call.layer.shape);
+    for_neurons(pool, call.layer.shape, kForwardGrain,
+                [call, run = kernels<T>().forward](int64_t begin, int64_t end) { run(call, begin, end); });
+    return ffi::Error::Success();
+  });
+}
+
+template <class Family>
+ffi::Error tangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
+                           ffi::Dictionary attributes) {
+  const ProfilerRange range("lif_tangent");
+  return with_current(arguments, [&](auto element) {
+    using T = decltype(element);
+    LifTangent<T> call;
+    ParameterAddresses<Family> parameters = {};
+    if (auto error = decode({arguments, results, attributes}, call, parameters); error.failure()) return error;
+    const Family g = prepared<T>(parameters);
+    advise_over_time(call.spikes_dot, call.layer.shape);
+    advise_over_time(call.membrane_dot, call.layer.shape);
+    for_neurons(pool, call.layer.shape, kDerivativeGrain,
+                [call, g, run = kernels<T>().of(g).tangent](int64_t begin, int64_t end) { run(call, begin, end, g); });
+    return ffi::Error::Success();
+  });
+}
+
+template <class Family>
+ffi::Error cotangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
+                             ffi::Dictionary attributes) {
+  const ProfilerRange range("lif_cotangent");
+  return with_current(arguments, [&](auto element) {
+    using T = decltype(element);
+    LifCotangent<T> call;
+    ParameterAddresses<Family> parameters = {};
+    if (auto error = decode({arguments, results, attributes}, call, parameters); error.failure()) return error;
+    const Family g = prepared<T>(parameters);
+    advise_over_time(call.current_bar, call.layer.shape);
+    std::atomic<bool> complete{true};
+    for_neurons(pool, call.layer.shape, kDerivativeGrain,
+                [call, g, complete = &complete, run = kernels<T>().of(g).cotangent](int64_t begin, int64_t end) {
+                  if (!run(call, begin, end, g)) *complete = false;
+                });
+    if (complete) return ffi::Error::Success();
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted,
+                      "spikegrad: no memory for the steps between two checkpoints; a smaller checkpoint_every needs less");
+  });
+}
+
+}  // namespace
+
+#define SPIKEGRAD_BIND_LIF() ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attrs()
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_lif, forward_handler, SPIKEGRAD_BIND_LIF());
+
+#define SPIKEGRAD_DEFINE(name, Family)                                                                           \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_lif_tangent_##name, tangent_handler<Family>, SPIKEGRAD_BIND_LIF()); \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_lif_cotangent_##name, cotangent_handler<Family>, SPIKEGRAD_BIND_LIF());
+SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
+#undef SPIKEGRAD_BIND_LIF
+
+}  // namespace spikegrad

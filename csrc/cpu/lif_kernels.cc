@@ -1,0 +1,480 @@
+// Compiled once an instruction set, as kernels.cc is; the same holds of linkage.
+#include "cpu/lif_kernels.h"
+
+#include <cstdlib>
+#include <type_traits>
+
+#include "cpu/conversion_loops.h"
+#include "cpu/kernels.h"
+#include "cpu/vectorise.h"
+
+namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
+namespace {
+
+// Neurons a block: what belongs to one of them, some ten arrays, stays in the first-level cache through all of time.
+constexpr int64_t kBlock = 512;
+
+// Bytes of v that a block recomputes between two checkpoints: they stay in the second-level cache.
+constexpr int64_t kSegmentBytes = 128 << 10;
+constexpr int64_t kSmallestBlock = 64;
+
+struct Block {
+  int64_t begin;
+  int64_t count;
+  int64_t outer;   // of the first neuron
+  int64_t offset;  // of the first neuron within its row
+};
+
+template <class Use>
+void for_each_block(const LifShape& shape, int64_t begin, int64_t end, int64_t most, Use use) {
+  for (int64_t i = begin; i < end; i += most) {
+    use(Block{i, end - i < most ? end - i : most, i / shape.inner, i % shape.inner});
+  }
+}
+
+// An array [outer, length, inner], row by row for the neurons of a block.
+template <class T>
+struct Rows {
+  T* data;
+  int64_t length;
+  int64_t inner;
+};
+
+template <class T>
+T* address(const Rows<T>& rows, const Block& block, int64_t t) {
+  return rows.data + (block.outer * rows.length + t) * rows.inner + block.offset;
+}
+
+template <class T>
+bool is_contiguous(const Rows<T>& rows, const Block& block) {
+  return block.offset + block.count <= rows.inner;
+}
+
+// Calls use(stretch in memory, its place in the block, its length) for a block that is not contiguous.
+template <class T, class Use>
+void for_each_stretch(const Rows<T>& rows, const Block& block, int64_t t, Use use) {
+  int64_t outer = block.outer, offset = block.offset;
+  for (int64_t i = 0; i < block.count;) {
+    const int64_t rest = rows.inner - offset, left = block.count - i, count = rest < left ? rest : left;
+    use(rows.data + (outer * rows.length + t) * rows.inner + offset, i, count);
+    i += count;
+    outer++;
+    offset = 0;
+  }
+}
+
+void widen_loop(const float* from, float* to, int64_t size) { memcpy(to, from, static_cast<size_t>(size) * sizeof *to); }
+void widen_loop(const double* from, double* to, int64_t size) {
+  memcpy(to, from, static_cast<size_t>(size) * sizeof *to);
+}
+void narrow_loop(const float* from, float* to, int64_t size) { widen_loop(from, to, size); }
+void narrow_loop(const double* from, double* to, int64_t size) { widen_loop(from, to, size); }
+
+template <class T>
+void copy_row_in(const Rows<const T>& rows, const Block& block, int64_t t, Wide<T>* buffer) {
+  for_each_stretch(rows, block, t, [&](const T* from, int64_t i, int64_t count) {
+    if (count == 1) {  // batched along the last axis there are nothing but such stretches
+      buffer[i] = widen(*from);
+    } else {
+      widen_loop(from, buffer + i, count);
+    }
+  });
+}
+
+template <class T>
+void copy_row_out(const Rows<T>& rows, const Block& block, int64_t t, const Wide<T>* buffer) {
+  for_each_stretch(rows, block, t, [&](T* to, int64_t i, int64_t count) {
+    if (count == 1) {
+      *to = narrow(buffer[i], T{});
+    } else {
+      narrow_loop(buffer + i, to, count);
+    }
+  });
+}
+
+// A row as numbers to compute with: where it is, or else in the buffer.
+template <class T>
+const Wide<T>* row(const Rows<const T>& rows, const Block& block, int64_t t, Wide<T>* buffer) {
+  if constexpr (std::is_same_v<T, Wide<T>>) {
+    if (is_contiguous(rows, block)) return address(rows, block, t);
+  }
+  copy_row_in(rows, block, t, buffer);
+  return buffer;
+}
+
+// Where to write a row: in its place, or else in the buffer, from which `written` takes it.
+template <class T>
+Wide<T>* row_to_write(const Rows<T>& rows, const Block& block, int64_t t, Wide<T>* buffer) {
+  if constexpr (std::is_same_v<T, Wide<T>>) {
+    if (is_contiguous(rows, block)) return address(rows, block, t);
+  }
+  return buffer;
+}
+
+template <class T>
+void written(const Rows<T>& rows, const Block& block, int64_t t, const Wide<T>* row, const Wide<T>* buffer) {
+  if (row == buffer) copy_row_out(rows, block, t, buffer);
+}
+
+template <class T>
+void fill(T* to, int64_t count, T value) {
+  for (int64_t i = 0; i < count; i++) to[i] = value;
+}
+
+// An operand with a number a neuron, which has no time.
+template <class T>
+void read_state(const Operand<T>& operand, const Block& block, T* to) {
+  if (operand.is_scalar) {
+    fill(to, block.count, *operand.data);
+  } else {
+    memcpy(to, operand.data + block.begin, static_cast<size_t>(block.count) * sizeof(T));
+  }
+}
+
+template <class T>
+void write_state(const T* from, const Block& block, T* to) {
+  memcpy(to + block.begin, from, static_cast<size_t>(block.count) * sizeof(T));
+}
+
+// An operand over time, which may be one number: then the buffer holds it from the start.
+template <class T>
+struct OverTime {
+  Rows<const T> rows;
+  bool is_scalar;
+  Wide<T> buffer[kBlock];
+
+  OverTime(const Operand<T>& operand, const LifShape& shape)
+      : rows{operand.data, shape.steps, shape.inner}, is_scalar(operand.is_scalar) {
+    if (is_scalar) fill(buffer, kBlock, widen(*operand.data));
+  }
+  const Wide<T>* at(const Block& block, int64_t t) { return is_scalar ? buffer : row(rows, block, t, buffer); }
+};
+
+// The loops over a block of neurons in one step, for one rule.
+
+template <class T>
+struct StepLoops {
+  // v becomes v'. u may be null.
+  void (*forward)(const T* x, T* v, const T* decay, const T* threshold, T* spike, T* u, int64_t count);
+  // The distance and its tangent; v and v_dot stay.
+  void (*tangent)(const T* x, const T* v, const T* decay, const T* threshold, const StepTangent<const T*>& dot,
+                  T* distance, T* distance_dot, int64_t count);
+  // v and v_dot become v' and v'_dot; u_dot is that of u.
+  void (*advance)(const T* x, T* v, const T* decay, const T* threshold, const StepTangent<const T*>& dot, T* v_dot,
+                  const T* spike_dot, T* u_dot, int64_t count);
+  // The distance and the spike's cotangent.
+  void (*cotangent)(const T* x, const T* v, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
+                    T* distance, T* spike_bar, int64_t count);
+  // v'_bar becomes v_bar; decay_bar and threshold_bar, if not null, are added to.
+  void (*pull_back)(const T* x, const T* v, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
+                    const T* distance_bar, T* x_bar, T* v_bar, T* decay_bar, T* threshold_bar, int64_t count);
+};
+
+template <class T, class R>
+void forward_loop(const T* x, T* v, const T* decay, const T* threshold, T* spike, T* u, int64_t count) {
+  if (u) {
+    SPIKEGRAD_VECTORISE
+    for (int64_t i = 0; i < count; i++) {
+      const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
+      spike[i] = out.spike;
+      u[i] = out.membrane;
+      v[i] = out.state;
+    }
+  } else {
+    SPIKEGRAD_VECTORISE
+    for (int64_t i = 0; i < count; i++) {
+      const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
+      spike[i] = out.spike;
+      v[i] = out.state;
+    }
+  }
+}
+
+template <class T>
+SPIKEGRAD_SCALAR StepTangent<T> at(const StepTangent<const T*>& dot, int64_t i) {
+  return {dot.v[i], dot.x[i], dot.decay[i], dot.threshold[i]};
+}
+
+template <class T>
+SPIKEGRAD_SCALAR StepCotangent<T> at(const StepCotangent<const T*>& bar, int64_t i) {
+  return {bar.state[i], bar.membrane[i], bar.spike[i]};
+}
+
+template <class T, class R>
+void tangent_loop(const T* x, const T* v, const T* decay, const T* threshold, const StepTangent<const T*>& dot,
+                  T* distance, T* distance_dot, int64_t count) {
+  const StepTangent<const T*> dots = dot;
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) {
+    distance[i] = step(v[i], x[i], decay[i], threshold[i], R{}).distance;
+    distance_dot[i] = distance_tangent(v[i], decay[i], at(dots, i), R{});
+  }
+}
+
+template <class T, class R>
+void advance_loop(const T* x, T* v, const T* decay, const T* threshold, const StepTangent<const T*>& dot, T* v_dot,
+                  const T* spike_dot, T* u_dot, int64_t count) {
+  const StepTangent<const T*> dots = dot;
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) {
+    const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
+    const StateTangent<T> next = state_tangent(v[i], decay[i], threshold[i], out, at(dots, i), spike_dot[i], R{});
+    u_dot[i] = next.membrane;
+    v_dot[i] = next.state;
+    v[i] = out.state;
+  }
+}
+
+template <class T, class R>
+void cotangent_loop(const T* x, const T* v, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
+                    T* distance, T* spike_bar, int64_t count) {
+  const StepCotangent<const T*> bars = bar;
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) {
+    const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
+    distance[i] = out.distance;
+    spike_bar[i] = spike_cotangent(v[i], decay[i], threshold[i], out, at(bars, i), R{});
+  }
+}
+
+template <class T, class R>
+void pull_back_loop(const T* x, const T* v, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
+                    const T* distance_bar, T* x_bar, T* v_bar, T* decay_bar, T* threshold_bar, int64_t count) {
+  const StepCotangent<const T*> bars = bar;
+  if (decay_bar) {
+    SPIKEGRAD_VECTORISE
+    for (int64_t i = 0; i < count; i++) {
+      const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
+      const Pulled<T> pulled = pulled_back(v[i], decay[i], out, at(bars, i), distance_bar[i], R{});
+      x_bar[i] = pulled.x;
+      v_bar[i] = pulled.v;
+      decay_bar[i] += pulled.decay;
+      threshold_bar[i] += pulled.threshold;
+    }
+  } else {
+    SPIKEGRAD_VECTORISE
+    for (int64_t i = 0; i < count; i++) {
+      const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
+      const Pulled<T> pulled = pulled_back(v[i], decay[i], out, at(bars, i), distance_bar[i], R{});
+      x_bar[i] = pulled.x;
+      v_bar[i] = pulled.v;
+    }
+  }
+}
+
+template <class T, bool kChargeFirst, Reset kReset, bool kDetachReset>
+StepLoops<T> loops_of() {
+  using R = StaticRule<kChargeFirst, kReset, kDetachReset>;
+  using Forward = StaticRule<kChargeFirst, kReset, false>;  // which a spike that is a constant does not change
+  return {forward_loop<T, Forward>, tangent_loop<T, Forward>, advance_loop<T, R>, cotangent_loop<T, R>,
+          pull_back_loop<T, Forward>};
+}
+
+template <class T, bool kChargeFirst>
+StepLoops<T> loops_of(Reset reset, bool detach_reset) {
+  switch (reset) {
+    case Reset::subtract:
+      return detach_reset ? loops_of<T, kChargeFirst, Reset::subtract, true>()
+                          : loops_of<T, kChargeFirst, Reset::subtract, false>();
+    case Reset::zero:
+      return detach_reset ? loops_of<T, kChargeFirst, Reset::zero, true>()
+                          : loops_of<T, kChargeFirst, Reset::zero, false>();
+    default:
+      return loops_of<T, kChargeFirst, Reset::none, false>();
+  }
+}
+
+template <class T>
+StepLoops<Wide<T>> loops_of(const LifLayer<T>& layer) {
+  return layer.order == Order::charge_fire_reset ? loops_of<Wide<T>, true>(layer.reset, layer.detach_reset)
+                                                 : loops_of<Wide<T>, false>(layer.reset, layer.detach_reset);
+}
+
+template <class T>
+Rows<T> over_time(T* data, const LifShape& shape) {
+  return {data, shape.steps, shape.inner};
+}
+
+// z = v - threshold, after the last step: where reset_undecayed has its last spike from.
+template <class T>
+void distance_loop(const T* v, const T* threshold, T* distance, int64_t count) {
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) distance[i] = v[i] - threshold[i];
+}
+
+template <class T>
+void heaviside_loop(const T* distance, T* spike, int64_t count) {
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) spike[i] = heaviside(distance[i]);
+}
+
+template <class T>
+void forward(const LifForward<T>& call, int64_t begin, int64_t end) {
+  using W = Wide<T>;
+  const LifLayer<T>& layer = call.layer;
+  const LifShape& shape = layer.shape;
+  const StepLoops<W> loops = loops_of(layer);
+  OverTime<T> current(layer.current, shape);
+  const Rows<T> spikes = over_time(call.spikes, shape), membrane = over_time(call.membrane, shape);
+  const Rows<W> checkpoints = {call.checkpoints, layer.every ? checkpoints_of(shape.steps, layer.every) : 0,
+                               shape.inner};
+  for_each_block(shape, begin, end, kBlock, [&](const Block& block) {
+    W v[kBlock], decay[kBlock], threshold[kBlock], spike_buffer[kBlock], u_buffer[kBlock];
+    read_state(call.v0, block, v);
+    read_state(layer.decay, block, decay);
+    read_state(layer.threshold, block, threshold);
+    for (int64_t t = 0; t < shape.steps; t++) {
+      if (layer.every && t % layer.every == 0) copy_row_out(checkpoints, block, t / layer.every, v);
+      const int64_t to = spike_row(layer.order, t);
+      W* spike = to < 0 ? spike_buffer : row_to_write(spikes, block, to, spike_buffer);
+      W* u = call.membrane ? row_to_write(membrane, block, t, u_buffer) : nullptr;
+      loops.forward(current.at(block, t), v, decay, threshold, spike, u, block.count);
+      if (to >= 0) written(spikes, block, to, spike, spike_buffer);
+      if (u) written(membrane, block, t, u, u_buffer);
+    }
+    if (layer.order == Order::reset_undecayed) {
+      distance_loop(v, threshold, spike_buffer, block.count);
+      heaviside_loop(spike_buffer, spike_buffer, block.count);
+      copy_row_out(spikes, block, shape.steps - 1, spike_buffer);
+    }
+    write_state(v, block, call.v_final);
+  });
+}
+
+template <class T, class Family>
+const DerivativeKernels<T, Family>& gradient_kernels(const Family& g) {
+  if constexpr (std::is_same_v<T, float>) {
+    return kernels.f32.of(g);
+  } else {
+    return kernels.f64.of(g);
+  }
+}
+
+template <class T, class Family>
+void tangent(const LifTangent<T>& call, int64_t begin, int64_t end, const Family& g) {
+  using W = Wide<T>;
+  const LifLayer<T>& layer = call.layer;
+  const LifShape& shape = layer.shape;
+  const StepLoops<W> loops = loops_of(layer);
+  const auto gradient = gradient_kernels<W>(g).array_t;
+  OverTime<T> current(layer.current, shape), current_dot(call.current_dot, shape);
+  const Rows<T> spikes_dot = over_time(call.spikes_dot, shape), membrane_dot = over_time(call.membrane_dot, shape);
+  for_each_block(shape, begin, end, kBlock, [&](const Block& block) {
+    W v[kBlock], decay[kBlock], threshold[kBlock], v_dot[kBlock], decay_dot[kBlock], threshold_dot[kBlock];
+    W distance[kBlock], distance_dot[kBlock], spike_buffer[kBlock], u_buffer[kBlock];
+    read_state(call.v0, block, v);
+    read_state(layer.decay, block, decay);
+    read_state(layer.threshold, block, threshold);
+    read_state(call.v0_dot, block, v_dot);
+    read_state(call.decay_dot, block, decay_dot);
+    read_state(call.threshold_dot, block, threshold_dot);
+    for (int64_t t = 0; t < shape.steps; t++) {
+      const int64_t to = spike_row(layer.order, t);
+      W* spike_dot = to < 0 ? spike_buffer : row_to_write(spikes_dot, block, to, spike_buffer);
+      W* u_dot = call.membrane_dot ? row_to_write(membrane_dot, block, t, u_buffer) : u_buffer;
+      const W* x = current.at(block, t);
+      const StepTangent<const W*> dot = {v_dot, current_dot.at(block, t), decay_dot, threshold_dot};
+      loops.tangent(x, v, decay, threshold, dot, distance, distance_dot, block.count);
+      gradient(distance, distance_dot, spike_dot, block.count, g);
+      loops.advance(x, v, decay, threshold, dot, v_dot, spike_dot, u_dot, block.count);
+      if (to >= 0) written(spikes_dot, block, to, spike_dot, spike_buffer);
+      if (call.membrane_dot) written(membrane_dot, block, t, u_dot, u_buffer);
+    }
+    if (layer.order == Order::reset_undecayed) {
+      distance_loop(v, threshold, distance, block.count);
+      distance_loop(v_dot, threshold_dot, distance_dot, block.count);
+      gradient(distance, distance_dot, spike_buffer, block.count, g);
+      copy_row_out(spikes_dot, block, shape.steps - 1, spike_buffer);
+    }
+    write_state(v_dot, block, call.v_final_dot);
+  });
+}
+
+template <class T>
+void add_last_spike(const T* distance_bar, T* v_bar, T* threshold_bar, int64_t count) {
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) {
+    v_bar[i] += distance_bar[i];
+    threshold_bar[i] -= distance_bar[i];
+  }
+}
+
+template <class T, class Family>
+bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Family& g) {
+  using W = Wide<T>;
+  const LifLayer<T>& layer = call.layer;
+  const LifShape& shape = layer.shape;
+  const StepLoops<W> loops = loops_of(layer);
+  const auto gradient = gradient_kernels<W>(g).array_t;
+  const int64_t every = layer.every, checkpoint_count = checkpoints_of(shape.steps, every);
+  const Rows<const W> checkpoints = {call.checkpoints, checkpoint_count, shape.inner};
+  const Rows<T> current_bar = over_time(call.current_bar, shape);
+  OverTime<T> current(layer.current, shape), spikes_bar(call.spikes_bar, shape);
+  OverTime<T> membrane_bar(call.membrane_bar, shape);
+
+  int64_t most = kSegmentBytes / (every * static_cast<int64_t>(sizeof(W)));
+  most = most < kSmallestBlock ? kSmallestBlock : most > kBlock ? kBlock : most;
+  W* segment = static_cast<W*>(malloc(static_cast<size_t>(every * most) * sizeof(W)));
+  if (!segment) return false;
+
+  for_each_block(shape, begin, end, most, [&](const Block& block) {
+    W decay[kBlock], threshold[kBlock], v_bar[kBlock], decay_bar[kBlock], threshold_bar[kBlock], last_v[kBlock];
+    W distance[kBlock], spike_bar[kBlock], zero[kBlock], x_bar_buffer[kBlock];
+    read_state(layer.decay, block, decay);
+    read_state(layer.threshold, block, threshold);
+    read_state(call.v_final_bar, block, v_bar);
+    fill(decay_bar, block.count, W(0));
+    fill(threshold_bar, block.count, W(0));
+    fill(zero, block.count, W(0));
+    for (int64_t c = checkpoint_count - 1; c >= 0; c--) {
+      const int64_t first = c * every, past = first + every < shape.steps ? first + every : shape.steps;
+      // v before each step of the segment.
+      copy_row_in(checkpoints, block, c, segment);
+      const bool has_last_spike = past == shape.steps && layer.order == Order::reset_undecayed;
+      for (int64_t t = first; t < past - !has_last_spike; t++) {
+        const W* v = segment + (t - first) * most;
+        W* next = t + 1 < past ? segment + (t + 1 - first) * most : last_v;
+        memcpy(next, v, static_cast<size_t>(block.count) * sizeof(W));
+        loops.forward(current.at(block, t), next, decay, threshold, x_bar_buffer, nullptr, block.count);
+      }
+      if (has_last_spike) {
+        distance_loop(last_v, threshold, distance, block.count);
+        gradient(distance, spikes_bar.at(block, shape.steps - 1), spike_bar, block.count, g);
+        add_last_spike(spike_bar, v_bar, threshold_bar, block.count);
+      }
+      for (int64_t t = past - 1; t >= first; t--) {
+        const W* v = segment + (t - first) * most;
+        const W* x = current.at(block, t);
+        const int64_t from = spike_row(layer.order, t);
+        const StepCotangent<const W*> bar = {v_bar, membrane_bar.at(block, t),
+                                             from < 0 ? zero : spikes_bar.at(block, from)};
+        loops.cotangent(x, v, decay, threshold, bar, distance, spike_bar, block.count);
+        gradient(distance, spike_bar, spike_bar, block.count, g);
+        W* x_bar = row_to_write(current_bar, block, t, x_bar_buffer);
+        loops.pull_back(x, v, decay, threshold, bar, spike_bar, x_bar, v_bar, call.decay_bar ? decay_bar : nullptr,
+                        threshold_bar, block.count);
+        written(current_bar, block, t, x_bar, x_bar_buffer);
+      }
+    }
+    write_state(v_bar, block, call.v0_bar);
+    if (call.decay_bar) {
+      write_state(decay_bar, block, call.decay_bar);
+      write_state(threshold_bar, block, call.threshold_bar);
+    }
+  });
+  free(segment);
+  return true;
+}
+
+template <class T>
+constexpr LifElementKernels<T> table() {
+#define SPIKEGRAD_ENTRY(name, Family) {&tangent<T, Family>, &cotangent<T, Family>},
+  return {&forward<T>, SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ENTRY)};
+#undef SPIKEGRAD_ENTRY
+}
+
+}  // namespace
+
+const LifKernels lif_kernels = {table<Float16>(), table<BFloat16>(), table<float>(), table<double>()};
+
+}  // namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET

@@ -1,0 +1,87 @@
+"""How the primitives of a lif layer are lowered: to kernels where there are some, to the scan of reference.py elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
+from jax.sharding import AxisType
+
+from spikegrad import reference, targets
+from spikegrad.primitives.binding import bind
+from spikegrad.primitives.elementwise_call import KERNEL_DTYPES
+from spikegrad.primitives.lif_shapes import Kind, Layer, state_like
+from spikegrad.primitives.spike import spike_p
+
+
+def scan_of(parameters: Sequence[Array], layer: Layer) -> Callable[..., tuple[Array, Array, Array, Array]]:
+    """(current, decay, threshold, v0) -> (spikes, v_final, membrane, v before each step), by the scan."""
+    axis = layer["axis"]
+
+    def spike(z: Array) -> Array:
+        return bind(spike_p, z, *parameters, family=layer["family"], kernels=layer["kernels"])
+
+    def scan(current: Array, decay: Array, threshold: Array, v0: Array) -> tuple[Array, Array, Array, Array]:
+        spikes, v_final, membrane, before = reference.lif(
+            spike,
+            jnp.moveaxis(current, axis, 0),
+            decay,
+            threshold,
+            v0,
+            order=layer["order"],
+            reset=layer["reset"],
+            detach_reset=layer["detach_reset"],
+        )
+        over_time = (jnp.moveaxis(array, 0, axis) for array in (spikes, membrane, before))
+        spikes, membrane, before = over_time
+        return spikes, v_final, membrane, before
+
+    return scan
+
+
+def as_arrays(operands: Sequence[Array], kinds: Sequence[Kind], current: Array, layer: Layer) -> list[Array]:
+    """The operands with an array for each scalar that stands for one."""
+    over_time = jax.typeof(current)
+    like = {"time": over_time, "state": state_like(over_time, layer["axis"])}
+
+    def as_array(operand: Array, kind: Kind) -> Array:
+        if operand.ndim == like[kind].ndim:
+            return operand
+        sharding = like[kind].sharding
+        explicit = AxisType.Explicit in sharding.mesh.axis_types
+        return lax.broadcast_in_dim(operand, like[kind].shape, (), out_sharding=sharding if explicit else None)
+
+    return [as_array(operand, kind) for operand, kind in zip(operands, kinds, strict=True)]
+
+
+def kernel_attributes(layer: Layer) -> dict[str, Any]:
+    """What `lif_call` has to know of a layer."""
+    return {
+        "axis": layer["axis"],
+        "order": layer["order"],
+        "reset": layer["reset"],
+        "detach_reset": layer["detach_reset"],
+        "every": layer["every"],
+    }
+
+
+def define_lowering(
+    primitive: Primitive, kernel: Callable[..., list[Array]], scan: Callable[..., list[Array]], first_parameter: int
+) -> None:
+    """Registers both; from the operand `first_parameter` on there are the surrogate's."""
+    to_kernel = mlir.lower_fun(kernel, multiple_results=True)
+    to_scan = mlir.lower_fun(scan, multiple_results=True)
+
+    def where_kernels_are(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+        scalars = all(parameter.ndim == 0 for parameter in ctx.avals_in[first_parameter:])
+        use_kernel = params["kernels"] and scalars and ctx.avals_in[0].dtype in KERNEL_DTYPES
+        return (to_kernel if use_kernel else to_scan)(ctx, *operands, **params)
+
+    mlir.register_lowering(primitive, to_scan)
+    for platform in targets.PLATFORMS:
+        mlir.register_lowering(primitive, where_kernels_are, platform=platform)
