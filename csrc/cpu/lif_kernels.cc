@@ -116,6 +116,17 @@ void written(const Rows<T>& rows, const Block& block, int64_t t, const Wide<T>* 
   if (row == buffer) copy_row_out(rows, block, t, buffer);
 }
 
+// The rows of a block are far apart, which no processor sees coming by itself.
+constexpr int64_t kRowsAhead = 2;
+
+template <class T>
+void prefetch_row(const Rows<T>& rows, const Block& block, int64_t t) {
+  if (t < 0 || t >= rows.length || !is_contiguous(rows, block)) return;
+  const char* begin = reinterpret_cast<const char*>(address(rows, block, t));
+  const char* end = begin + static_cast<size_t>(block.count) * sizeof(T);
+  for (const char* line = begin; line < end; line += 64) __builtin_prefetch(line, !std::is_const_v<T>);
+}
+
 template <class T>
 void fill(T* to, int64_t count, T value) {
   for (int64_t i = 0; i < count; i++) to[i] = value;
@@ -148,6 +159,9 @@ struct OverTime {
     if (is_scalar) fill(buffer, kBlock, widen(*operand.data));
   }
   const Wide<T>* at(const Block& block, int64_t t) { return is_scalar ? buffer : row(rows, block, t, buffer); }
+  void prefetch(const Block& block, int64_t t) const {
+    if (!is_scalar) prefetch_row(rows, block, t);
+  }
 };
 
 // The loops over a block of neurons in one step, for one rule.
@@ -162,11 +176,13 @@ struct StepLoops {
   // v and v_dot become v' and v'_dot; u_dot is that of u.
   void (*advance)(const T* x, T* v, const T* decay, const T* threshold, const StepTangent<const T*>& dot, T* v_dot,
                   const T* spike_dot, T* u_dot, int64_t count);
+  // v becomes v'; `compared` is what was compared with the threshold (math/lif.h).
+  void (*recompute)(const T* x, T* v, const T* decay, const T* threshold, T* compared, int64_t count);
   // The distance and the spike's cotangent.
-  void (*cotangent)(const T* x, const T* v, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
+  void (*cotangent)(const T* compared, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
                     T* distance, T* spike_bar, int64_t count);
-  // v'_bar becomes v_bar; decay_bar and threshold_bar, if not null, are added to.
-  void (*pull_back)(const T* x, const T* v, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
+  // v'_bar becomes v_bar. v, decay_bar and threshold_bar may be null, all three, or the last two are added to.
+  void (*pull_back)(const T* v, const T* distance, const T* decay, const StepCotangent<const T*>& bar,
                     const T* distance_bar, T* x_bar, T* v_bar, T* decay_bar, T* threshold_bar, int64_t count);
 };
 
@@ -226,26 +242,35 @@ void advance_loop(const T* x, T* v, const T* decay, const T* threshold, const St
 }
 
 template <class T, class R>
-void cotangent_loop(const T* x, const T* v, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
-                    T* distance, T* spike_bar, int64_t count) {
-  const StepCotangent<const T*> bars = bar;
+void recompute_loop(const T* x, T* v, const T* decay, const T* threshold, T* compared, int64_t count) {
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < count; i++) {
     const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
-    distance[i] = out.distance;
-    spike_bar[i] = spike_cotangent(v[i], decay[i], threshold[i], out, at(bars, i), R{});
+    compared[i] = spikegrad::compared(v[i], out, R{});
+    v[i] = out.state;
   }
 }
 
 template <class T, class R>
-void pull_back_loop(const T* x, const T* v, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
+void cotangent_loop(const T* compared, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
+                    T* distance, T* spike_bar, int64_t count) {
+  const StepCotangent<const T*> bars = bar;
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) {
+    distance[i] = compared[i] - threshold[i];
+    spike_bar[i] = spike_cotangent(compared[i], decay[i], threshold[i], at(bars, i), R{});
+  }
+}
+
+template <class T, class R>
+void pull_back_loop(const T* v, const T* distance, const T* decay, const StepCotangent<const T*>& bar,
                     const T* distance_bar, T* x_bar, T* v_bar, T* decay_bar, T* threshold_bar, int64_t count) {
   const StepCotangent<const T*> bars = bar;
-  if (decay_bar) {
+  if (v) {
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
-      const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
-      const Pulled<T> pulled = pulled_back(v[i], decay[i], out, at(bars, i), distance_bar[i], R{});
+      const Pulled<T> pulled =
+          pulled_back(v[i], heaviside(distance[i]), decay[i], at(bars, i), distance_bar[i], R{});
       x_bar[i] = pulled.x;
       v_bar[i] = pulled.v;
       decay_bar[i] += pulled.decay;
@@ -254,8 +279,8 @@ void pull_back_loop(const T* x, const T* v, const T* decay, const T* threshold, 
   } else {
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
-      const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
-      const Pulled<T> pulled = pulled_back(v[i], decay[i], out, at(bars, i), distance_bar[i], R{});
+      const Pulled<T> pulled =
+          pulled_back(T(0), heaviside(distance[i]), decay[i], at(bars, i), distance_bar[i], R{});
       x_bar[i] = pulled.x;
       v_bar[i] = pulled.v;
     }
@@ -266,8 +291,8 @@ template <class T, bool kChargeFirst, Reset kReset, bool kDetachReset>
 StepLoops<T> loops_of() {
   using R = StaticRule<kChargeFirst, kReset, kDetachReset>;
   using Forward = StaticRule<kChargeFirst, kReset, false>;  // which a spike that is a constant does not change
-  return {forward_loop<T, Forward>, tangent_loop<T, Forward>, advance_loop<T, R>, cotangent_loop<T, R>,
-          pull_back_loop<T, Forward>};
+  return {forward_loop<T, Forward>, tangent_loop<T, Forward>, advance_loop<T, R>, recompute_loop<T, Forward>,
+          cotangent_loop<T, R>, pull_back_loop<T, Forward>};
 }
 
 template <class T, bool kChargeFirst>
@@ -302,10 +327,14 @@ void distance_loop(const T* v, const T* threshold, T* distance, int64_t count) {
   for (int64_t i = 0; i < count; i++) distance[i] = v[i] - threshold[i];
 }
 
+// The elementwise kernels of this instruction set.
 template <class T>
-void heaviside_loop(const T* distance, T* spike, int64_t count) {
-  SPIKEGRAD_VECTORISE
-  for (int64_t i = 0; i < count; i++) spike[i] = heaviside(distance[i]);
+const ElementKernels<T>& elementwise() {
+  if constexpr (std::is_same_v<T, float>) {
+    return kernels.f32;
+  } else {
+    return kernels.f64;
+  }
 }
 
 template <class T>
@@ -328,26 +357,19 @@ void forward(const LifForward<T>& call, int64_t begin, int64_t end) {
       const int64_t to = spike_row(layer.order, t);
       W* spike = to < 0 ? spike_buffer : row_to_write(spikes, block, to, spike_buffer);
       W* u = call.membrane ? row_to_write(membrane, block, t, u_buffer) : nullptr;
+      current.prefetch(block, t + kRowsAhead);
+      prefetch_row(spikes, block, to + kRowsAhead);
       loops.forward(current.at(block, t), v, decay, threshold, spike, u, block.count);
       if (to >= 0) written(spikes, block, to, spike, spike_buffer);
       if (u) written(membrane, block, t, u, u_buffer);
     }
     if (layer.order == Order::reset_undecayed) {
       distance_loop(v, threshold, spike_buffer, block.count);
-      heaviside_loop(spike_buffer, spike_buffer, block.count);
+      elementwise<W>().heaviside(spike_buffer, spike_buffer, block.count);
       copy_row_out(spikes, block, shape.steps - 1, spike_buffer);
     }
     write_state(v, block, call.v_final);
   });
-}
-
-template <class T, class Family>
-const DerivativeKernels<T, Family>& gradient_kernels(const Family& g) {
-  if constexpr (std::is_same_v<T, float>) {
-    return kernels.f32.of(g);
-  } else {
-    return kernels.f64.of(g);
-  }
 }
 
 template <class T, class Family>
@@ -356,7 +378,7 @@ void tangent(const LifTangent<T>& call, int64_t begin, int64_t end, const Family
   const LifLayer<T>& layer = call.layer;
   const LifShape& shape = layer.shape;
   const StepLoops<W> loops = loops_of(layer);
-  const auto gradient = gradient_kernels<W>(g).array_t;
+  const auto gradient = elementwise<W>().of(g).array_t;
   OverTime<T> current(layer.current, shape), current_dot(call.current_dot, shape);
   const Rows<T> spikes_dot = over_time(call.spikes_dot, shape), membrane_dot = over_time(call.membrane_dot, shape);
   for_each_block(shape, begin, end, kBlock, [&](const Block& block) {
@@ -405,20 +427,26 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
   const LifLayer<T>& layer = call.layer;
   const LifShape& shape = layer.shape;
   const StepLoops<W> loops = loops_of(layer);
-  const auto gradient = gradient_kernels<W>(g).array_t;
+  const auto gradient = elementwise<W>().of(g).array_t;
   const int64_t every = layer.every, checkpoint_count = checkpoints_of(shape.steps, every);
   const Rows<const W> checkpoints = {call.checkpoints, checkpoint_count, shape.inner};
   const Rows<T> current_bar = over_time(call.current_bar, shape);
   OverTime<T> current(layer.current, shape), spikes_bar(call.spikes_bar, shape);
   OverTime<T> membrane_bar(call.membrane_bar, shape);
 
-  int64_t most = kSegmentBytes / (every * static_cast<int64_t>(sizeof(W)));
+  // Of each step between two checkpoints what was compared with the threshold, and v for the gradient of decay, which
+  // is the same where the spike comes first.
+  const bool scales = call.decay_bar != nullptr;
+  const int64_t arrays = scales && layer.order == Order::charge_fire_reset ? 2 : 1;
+  int64_t most = kSegmentBytes / (arrays * every * static_cast<int64_t>(sizeof(W)));
   most = most < kSmallestBlock ? kSmallestBlock : most > kBlock ? kBlock : most;
-  W* segment = static_cast<W*>(malloc(static_cast<size_t>(every * most) * sizeof(W)));
+  W* segment = static_cast<W*>(malloc(static_cast<size_t>(arrays * every * most) * sizeof(W)));
   if (!segment) return false;
+  W* before = segment + (arrays - 1) * every * most;
 
   for_each_block(shape, begin, end, most, [&](const Block& block) {
-    W decay[kBlock], threshold[kBlock], v_bar[kBlock], decay_bar[kBlock], threshold_bar[kBlock], last_v[kBlock];
+    const size_t bytes = static_cast<size_t>(block.count) * sizeof(W);
+    W decay[kBlock], threshold[kBlock], v[kBlock], v_bar[kBlock], decay_bar[kBlock], threshold_bar[kBlock];
     W distance[kBlock], spike_bar[kBlock], zero[kBlock], x_bar_buffer[kBlock];
     read_state(layer.decay, block, decay);
     read_state(layer.threshold, block, threshold);
@@ -428,36 +456,34 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
     fill(zero, block.count, W(0));
     for (int64_t c = checkpoint_count - 1; c >= 0; c--) {
       const int64_t first = c * every, past = first + every < shape.steps ? first + every : shape.steps;
-      // v before each step of the segment.
-      copy_row_in(checkpoints, block, c, segment);
-      const bool has_last_spike = past == shape.steps && layer.order == Order::reset_undecayed;
-      for (int64_t t = first; t < past - !has_last_spike; t++) {
-        const W* v = segment + (t - first) * most;
-        W* next = t + 1 < past ? segment + (t + 1 - first) * most : last_v;
-        memcpy(next, v, static_cast<size_t>(block.count) * sizeof(W));
-        loops.forward(current.at(block, t), next, decay, threshold, x_bar_buffer, nullptr, block.count);
+      copy_row_in(checkpoints, block, c, v);
+      for (int64_t t = first; t < past; t++) {
+        if (arrays == 2) memcpy(before + (t - first) * most, v, bytes);
+        current.prefetch(block, t + kRowsAhead);
+        loops.recompute(current.at(block, t), v, decay, threshold, segment + (t - first) * most, block.count);
       }
-      if (has_last_spike) {
-        distance_loop(last_v, threshold, distance, block.count);
+      if (past == shape.steps && layer.order == Order::reset_undecayed) {
+        distance_loop(v, threshold, distance, block.count);
         gradient(distance, spikes_bar.at(block, shape.steps - 1), spike_bar, block.count, g);
         add_last_spike(spike_bar, v_bar, threshold_bar, block.count);
       }
       for (int64_t t = past - 1; t >= first; t--) {
-        const W* v = segment + (t - first) * most;
-        const W* x = current.at(block, t);
-        const int64_t from = spike_row(layer.order, t);
+        const int64_t from = spike_row(layer.order, t), at = (t - first) * most;
+        spikes_bar.prefetch(block, from - kRowsAhead);
+        membrane_bar.prefetch(block, t - kRowsAhead);
+        prefetch_row(current_bar, block, t - kRowsAhead);
         const StepCotangent<const W*> bar = {v_bar, membrane_bar.at(block, t),
                                              from < 0 ? zero : spikes_bar.at(block, from)};
-        loops.cotangent(x, v, decay, threshold, bar, distance, spike_bar, block.count);
+        loops.cotangent(segment + at, decay, threshold, bar, distance, spike_bar, block.count);
         gradient(distance, spike_bar, spike_bar, block.count, g);
         W* x_bar = row_to_write(current_bar, block, t, x_bar_buffer);
-        loops.pull_back(x, v, decay, threshold, bar, spike_bar, x_bar, v_bar, call.decay_bar ? decay_bar : nullptr,
+        loops.pull_back(scales ? before + at : nullptr, distance, decay, bar, spike_bar, x_bar, v_bar, decay_bar,
                         threshold_bar, block.count);
         written(current_bar, block, t, x_bar, x_bar_buffer);
       }
     }
     write_state(v_bar, block, call.v0_bar);
-    if (call.decay_bar) {
+    if (scales) {
       write_state(decay_bar, block, call.decay_bar);
       write_state(threshold_bar, block, call.threshold_bar);
     }

@@ -133,6 +133,12 @@ SPIKEGRAD_SCALAR StateTangent<T> state_tangent(T v, T decay, T threshold, const 
   return out;
 }
 
+// Backwards, a step needs what was compared with the threshold: u where the charge comes first, else v.
+template <class T, class R>
+SPIKEGRAD_SCALAR T compared(T v, const Step<T>& step, R rule) {
+  return rule.charge_first ? step.membrane : v;
+}
+
 // The cotangents that enter a step backwards: those of v', of u beside what v' gives it, and of the spike.
 template <class T>
 struct StepCotangent {
@@ -141,10 +147,10 @@ struct StepCotangent {
 
 // That of the spike, all told, which times g is that of the distance.
 template <class T, class R>
-SPIKEGRAD_SCALAR T spike_cotangent(T v, T decay, T threshold, const Step<T>& step, StepCotangent<T> bar, R rule) {
-  if (rule.charge_first) return bar.spike + reset_to_spike(step.membrane, threshold, bar.state, rule);
+SPIKEGRAD_SCALAR T spike_cotangent(T compared, T decay, T threshold, StepCotangent<T> bar, R rule) {
+  if (rule.charge_first) return bar.spike + reset_to_spike(compared, threshold, bar.state, rule);
   const T u_bar = bar.state + bar.membrane;
-  return bar.spike + reset_to_spike(v, threshold, rule.reset == Reset::zero ? decay * u_bar : u_bar, rule);
+  return bar.spike + reset_to_spike(compared, threshold, rule.reset == Reset::zero ? decay * u_bar : u_bar, rule);
 }
 
 template <class T>
@@ -152,21 +158,21 @@ struct Pulled {
   T v, x, decay, threshold;
 };
 
+// v serves that of decay alone.
 template <class T, class R>
-SPIKEGRAD_SCALAR Pulled<T> pulled_back(T v, T decay, const Step<T>& step, StepCotangent<T> bar, T distance_bar,
-                                       R rule) {
+SPIKEGRAD_SCALAR Pulled<T> pulled_back(T v, T spike, T decay, StepCotangent<T> bar, T distance_bar, R rule) {
   Pulled<T> out;
   const bool subtract = rule.reset == Reset::subtract;
   if (rule.charge_first) {
-    out.x = reset_to_membrane(step.spike, bar.state, rule) + bar.membrane + distance_bar;
+    out.x = reset_to_membrane(spike, bar.state, rule) + bar.membrane + distance_bar;
     out.decay = out.x * v;
     out.v = decay * out.x;
-    out.threshold = subtract ? -(step.spike * bar.state + distance_bar) : -distance_bar;
+    out.threshold = subtract ? -(spike * bar.state + distance_bar) : -distance_bar;
   } else {
     out.x = bar.state + bar.membrane;
-    out.decay = out.x * reset_to_membrane(step.spike, v, rule);
-    out.v = reset_to_membrane(step.spike, decay * out.x, rule) + distance_bar;
-    out.threshold = subtract ? -(step.spike * out.x + distance_bar) : -distance_bar;
+    out.decay = out.x * reset_to_membrane(spike, v, rule);
+    out.v = reset_to_membrane(spike, decay * out.x, rule) + distance_bar;
+    out.threshold = subtract ? -(spike * out.x + distance_bar) : -distance_bar;
   }
   return out;
 }
