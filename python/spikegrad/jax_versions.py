@@ -46,7 +46,7 @@ def to_varying(x: Any, axes: Sequence[str]) -> Any:
 
 
 def may_constrain_sharding(aval: Any) -> bool:
-    """Whether a lowering may hold an open sharding constraint: inside manual axes, jax before 0.10 aborts the process."""
+    """Whether a lowering may hold an open sharding constraint: in manual axes, jax before 0.10 aborts the process."""
     manual = AxisType.Manual in aval.sharding.mesh.axis_types
     return not manual or hasattr(aval, "manual_axis_type")
 

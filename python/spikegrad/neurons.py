@@ -13,7 +13,7 @@ from jax.sharding import AxisType
 from jax.typing import ArrayLike
 
 from spikegrad import reference
-from spikegrad.parameters import as_input
+from spikegrad.parameters import as_input, check_real
 from spikegrad.primitives import lif as primitive
 from spikegrad.primitives.lif_shapes import state_like
 from spikegrad.surrogate import Surrogate
@@ -85,8 +85,8 @@ def lif(
 
     .. math:: u_t = \mathrm{decay} \, v_{t-1} + x_t, \quad s_t = H(u_t - \mathrm{threshold}), \quad v_t = R(u_t, s_t)
 
-    with :math:`R(u, s) = u - s \, \mathrm{threshold}` for the reset ``"subtract"``, :math:`u (1 - s)` for ``"zero"`` and
-    :math:`u` for None: that of SpikingJelly.
+    with :math:`R(u, s) = u - s \, \mathrm{threshold}` for the reset ``"subtract"``, :math:`u (1 - s)` for ``"zero"``
+    and :math:`u` for None: that of SpikingJelly.
 
     ``"reset_undecayed"``: what is subtracted was not there to decay, and is so one step after the spike,
 
@@ -112,8 +112,8 @@ def lif(
     of H, in forward and reverse mode; those of second and higher order are found by `lax.scan`. Reverse mode keeps the
     current and v before every `checkpoint_every`-th step, and computes the rest again.
 
-    Long recordings go chunk by chunk: `v_final` of one is the `v0` of the next, with the same spikes and gradients as in
-    one call.
+    Long recordings go chunk by chunk: `v_final` of one is the `v0` of the next, with the spikes and gradients of one
+    call.
 
     Args:
         current: the input of each neuron at each step, `[T, ...]`, floating-point.
@@ -158,6 +158,8 @@ def lif(
     given = {"decay": decay, "threshold": threshold, "v0": 0.0 if v0 is None else v0}
     decay, threshold, v0 = (_as_state(name, value, step) for name, value in given.items())
 
+    if not callable(surrogate):
+        raise TypeError(f"surrogate must be a Surrogate, such as GaussianGrad(), and is {surrogate!r}")
     if not (isinstance(surrogate, FamilySurrogate) and type(surrogate).__call__ is FamilySurrogate.__call__):
         spikes, v_final, membrane, _ = reference.lif(
             surrogate, current, decay, threshold, v0, order=order, reset=reset, detach_reset=detach_reset
@@ -199,8 +201,7 @@ def _checkpoint_every(every: int | None, steps: Any) -> int:
 
 def _as_state(name: str, value: ArrayLike, step: ShapedArray) -> Array:
     """What a neuron has once, as the primitives take it: of rank 0, or a number for each neuron."""
-    if not jnp.issubdtype(jnp.result_type(value), jnp.number) or jnp.iscomplexobj(value):
-        raise TypeError(f"{name} must be a real number or an array of them, and is {value!r}")
+    check_real(name, value)
     state = jnp.asarray(value, step.dtype)
     if state.ndim == 0:
         return state

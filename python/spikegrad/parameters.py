@@ -25,13 +25,19 @@ def as_input(x: ArrayLike, *, differentiable: bool = False) -> Array:
     return x
 
 
+def check_real(name: str, value: Any) -> None:
+    """Raises where a value is no real number or array of them, without waiting for it."""
+    dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
+    if dtype.kind not in "fiu" and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must be a real number or an array of them, and is {value!r}")
+
+
 def check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float64) -> None:
     """Raises where a concrete parameter is out of its range, as given or held in dtype; tracers pass."""
+    check_real(name, value)
     if isinstance(value, jax.core.Tracer):
         return
     values = np.asarray(value)
-    if values.dtype.kind not in "fiu" and not jnp.issubdtype(values.dtype, jnp.floating):
-        raise TypeError(f"{name} must be a real number or an array of them, and is {value!r}")
     for held_in, where in ((np.float64, ""), (dtype, f" in {dtype}, in which it is held for this x")):
         with np.errstate(over="ignore", under="ignore"):
             held = values.astype(held_in)

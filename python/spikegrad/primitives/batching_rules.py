@@ -13,7 +13,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import batching
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-Rule = Callable[..., tuple[Array, int | None]]
+Rule = Callable[..., tuple[Any, Any]]
 
 
 def define_batching(primitive: Primitive, rule: Rule) -> None:
@@ -23,7 +23,7 @@ def define_batching(primitive: Primitive, rule: Rule) -> None:
     and an operand can be a Python number (the tangent 1.0 of `jax.jvp(f, (x,), (1.0,))`).
     """
 
-    def rule_where_mapped(axis_data: Any, operands: Any, dims: Any, **params: Any) -> tuple[Array, int | None]:
+    def rule_where_mapped(axis_data: Any, operands: Any, dims: Any, **params: Any) -> tuple[Any, Any]:
         if all(dim is None for dim in dims):
             return primitive.bind(*operands, **params), None
         arrays = [operand if isinstance(operand, Array) else jnp.asarray(operand) for operand in operands]

@@ -22,7 +22,15 @@ from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.lif_call import Role, lif_call
 from spikegrad.primitives.lif_derivative import OPERANDS, instantiated, lif_tangent_p
 from spikegrad.primitives.lif_lowering import as_arrays, define_lowering, kernel_attributes, scan_of
-from spikegrad.primitives.lif_shapes import BatchedLayer, Kind, Layer, check_like, checkpoints_like, state_like
+from spikegrad.primitives.lif_shapes import (
+    BatchedLayer,
+    Kind,
+    Layer,
+    check_like,
+    checkpoints_like,
+    over_time_like,
+    state_like,
+)
 from spikegrad.primitives.operand_checks import check_parameters
 
 lif_p = Primitive("lif")
@@ -45,7 +53,7 @@ def lif(
     family: str,
     membrane: bool,
 ) -> list[Array]:
-    """Binds `lif`; time is axis 0; decay, threshold and v0 have the wide dtype of the current, and no time or rank 0."""
+    """Binds `lif`; time is axis 0; decay, threshold and v0 have the current's wide dtype, and no time or rank 0."""
     return bind(
         lif_p,
         current,
@@ -75,7 +83,8 @@ def _abstract_eval(
         check_like(name, operand, state)
     check_parameters(state, parameters, layer["family"])
     kept = checkpoints_like(current, layer["axis"], layer["every"])
-    return [current, state, *[kept] * checkpoints, *[current] * membrane]
+    over_time = over_time_like(current)
+    return [over_time, state, *[kept] * checkpoints, *[over_time] * membrane]
 
 
 def _jvp(

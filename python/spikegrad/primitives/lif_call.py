@@ -10,10 +10,9 @@ is sharded over time is gathered before the call, and the handler refuses a curr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array, ffi, lax
 from jax.core import ShapedArray
@@ -27,8 +26,9 @@ from spikegrad.primitives.binding import bind
 from spikegrad.primitives.lif_shapes import checkpoint_count
 from spikegrad.reference import wide_dtype
 
-Role = Literal["time", "checkpoints", "state", "scalar"]
-"""What the dimension of time is in an array: all steps, the checkpoints, or 1. A scalar reaches the kernel as one."""
+Role = str
+"""What an array is to the kernel: "time", "checkpoints" or "state", by what it has along the axis of time (all steps,
+the checkpoints, nothing), or "scalar"."""
 
 lif_call_p = Primitive("lif_call")
 lif_call_p.multiple_results = True
@@ -76,7 +76,9 @@ def lif_call(
             results=tuple(results),
             attributes=tuple(sorted(attributes.items())),
         )
-    return [lax.squeeze(out, (axis, rank) if role == "state" else (rank,)) for role, out in zip(results, outs, strict=True)]
+    return [
+        lax.squeeze(out, (axis, rank) if role == "state" else (rank,)) for role, out in zip(results, outs, strict=True)
+    ]
 
 
 def _size(role: Role, current: ShapedArray, attributes: dict[str, int]) -> Any:
@@ -105,7 +107,7 @@ def _sharding_rule(ctx: mlir.LoweringRuleContext, roles: Any, results: Any, name
     for role in ("state", "checkpoints"):
         if role in (*roles, *results):
             along_time[role] = len(sizes)
-            sizes.append(_size(role, current, named))  # type: ignore[arg-type]
+            sizes.append(_size(role, current, named))
 
     def mapping(role: Role) -> sdy.TensorMappingAttr:
         if role == "scalar":

@@ -31,7 +31,15 @@ from spikegrad.primitives.batching_rules import define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.lif_call import Role, lif_call
 from spikegrad.primitives.lif_lowering import as_arrays, define_lowering, kernel_attributes, scan_of
-from spikegrad.primitives.lif_shapes import BatchedLayer, Kind, Layer, check_like, checkpoints_like, state_like
+from spikegrad.primitives.lif_shapes import (
+    BatchedLayer,
+    Kind,
+    Layer,
+    check_like,
+    checkpoints_like,
+    over_time_like,
+    state_like,
+)
 from spikegrad.primitives.operand_checks import check_parameters
 
 lif_tangent_p = Primitive("lif_tangent")
@@ -77,7 +85,8 @@ def _tangent_abstract_eval(*operands: ShapedArray, membrane: bool, **layer: Unpa
     state, current = _check_layer(primals, parameters, layer), primals[0]
     for name, dot, expected in zip(OPERANDS, dots, (current, state, state, state), strict=True):
         check_like(f"the tangent of {name}", dot, expected)
-    return [current, state, *[current] * membrane]
+    over_time = over_time_like(current)
+    return [over_time, state, *[over_time] * membrane]
 
 
 @lif_cotangent_p.def_abstract_eval
@@ -86,7 +95,7 @@ def _cotangent_abstract_eval(*operands: ShapedArray, scales: bool, **layer: Unpa
     state, current = _check_layer(primals, parameters, layer), primals[0]
     for name, bar, expected in zip(("spikes", "v_final", "membrane"), bars, (current, state, current), strict=True):
         check_like(f"the cotangent of {name}", bar, expected)
-    return [current, state, *[state, state] * scales]
+    return [over_time_like(current), state, *[state, state] * scales]
 
 
 # Derivatives
@@ -95,8 +104,8 @@ def _cotangent_abstract_eval(*operands: ShapedArray, scales: bool, **layer: Unpa
 def _reference_tangent(*operands: Array, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
     primals, dots, parameters = operands[:4], operands[5:9], operands[9:]
     f = scan_of(parameters, layer)
-    primals, dots = (as_arrays(operands, _TANGENT_KINDS, primals[0], layer) for operands in (primals, dots))
-    _, (spikes_dot, v_final_dot, membrane_dot, _) = jax.jvp(f, primals, dots)
+    arrays = [as_arrays(given, _TANGENT_KINDS, primals[0], layer) for given in (primals, dots)]
+    _, (spikes_dot, v_final_dot, membrane_dot, _) = jax.jvp(f, *arrays)
     return [spikes_dot, v_final_dot, *[membrane_dot] * membrane]
 
 

@@ -1,4 +1,4 @@
-"""How the primitives of a lif layer are lowered: to kernels where there are some, to the scan of reference.py elsewhere."""
+"""How the primitives of a lif layer are lowered: to kernels where there are some, elsewhere to reference.py's scan."""
 
 from __future__ import annotations
 

@@ -7,17 +7,17 @@ has once, its state, lacks the axis. Where a scalar may stand for an array it ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
-import jax
-from jax import Array, lax
+from jax import Array
 from jax.core import ShapedArray
 from jax.sharding import AxisType
 
 from spikegrad.primitives.batching_rules import Batch, without_dimension
 from spikegrad.reference import wide_dtype
 
-Kind = Literal["time", "checkpoints", "state", "parameter"]
+Kind = str
+"""What an operand of a primitive is: "time", "checkpoints", "state" (see above), or a "parameter" of the surrogate."""
 
 
 class Layer(TypedDict):
@@ -45,7 +45,7 @@ def checkpoint_count(steps: int, every: int) -> int:
 
 def checkpoints_like(current: ShapedArray, axis: int, every: int) -> ShapedArray:
     shape = (*current.shape[:axis], checkpoint_count(current.shape[axis], every), *current.shape[axis + 1 :])
-    return current.update(shape=shape, dtype=wide_dtype(current.dtype))
+    return current.update(shape=shape, dtype=wide_dtype(current.dtype), weak_type=False)
 
 
 def state_like(current: ShapedArray, axis: int) -> ShapedArray:
@@ -53,11 +53,15 @@ def state_like(current: ShapedArray, axis: int) -> ShapedArray:
     sharding = current.sharding
     if AxisType.Explicit in sharding.mesh.axis_types and sharding.spec[axis] is not None:
         raise ValueError(
-            f"current is sharded over time, {jax.typeof(current) if isinstance(current, Array) else current}: a neuron "
-            "needs all steps of its own. Reshard it with jax.sharding.reshard, so that time is whole"
+            f"current is sharded over time, {current}: a neuron needs all of its steps. "
+            "Reshard it with jax.sharding.reshard, so that time is whole"
         )
     sharding = without_dimension(sharding, current.ndim, axis)
-    return current.update(shape=shape, dtype=wide_dtype(current.dtype), sharding=sharding)
+    return current.update(shape=shape, dtype=wide_dtype(current.dtype), sharding=sharding, weak_type=False)
+
+
+def over_time_like(current: ShapedArray) -> ShapedArray:
+    return current.update(weak_type=False)
 
 
 def check_like(name: str, operand: ShapedArray, expected: ShapedArray) -> None:
@@ -100,7 +104,8 @@ class BatchedLayer:
             if operand_dim is None and operand.ndim == 0:
                 return operand
             if kind == "checkpoints":
-                return over_time.with_size(self.axis, operand.shape[axis if operand_dim is None else _shifted(axis, operand_dim)]).array(operand, operand_dim)
+                count = operand.shape[axis + (operand_dim is not None and operand_dim <= axis)]
+                return over_time.with_size(self.axis, count).array(operand, operand_dim)
             return (state if kind == "state" else over_time).array(operand, operand_dim)
 
         self.operands = [batched(k, o, d) for k, o, d in zip(kinds, operands, dims, strict=True)]
@@ -116,7 +121,3 @@ class BatchedLayer:
             if dim is not None and kind == "state" and operand.ndim == rank:
                 return dim if dim < axis else dim + 1
         return axis + 1
-
-
-def _shifted(axis: int, dim: int) -> int:
-    return axis + (dim <= axis)

@@ -1,0 +1,55 @@
+"""Layers of LIF neurons as a NumPy loop over time, and what the tests draw for them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
+RESETS = ("subtract", "zero", None)
+RULES = list(itertools.product(ORDERS, RESETS))
+RULES_AND_DETACHMENT = [
+    *itertools.product(ORDERS, RESETS[:2], (False, True)),
+    *((order, None, False) for order in ORDERS),
+]
+
+
+def numpy_lif(current, decay, threshold, v0, order, reset):
+    """(spikes, v_final, membrane) in float32, or float64 where the current is; each operation is rounded by itself.
+
+    The equations of `spikegrad.lif`'s docstring.
+    """
+    wide = np.float64 if current.dtype == np.float64 else np.float32
+    decay, threshold, v0 = (np.asarray(value, wide) for value in (decay, threshold, v0))
+    one = wide(1)
+    v = np.broadcast_to(v0, current.shape[1:]).astype(wide)
+    spikes, membranes = [], []
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        for x in current.astype(wide):
+            if order == "charge_fire_reset":
+                u = decay * v + x
+                s = (u - threshold >= 0).astype(wide)
+                v = u - s * threshold if reset == "subtract" else u * (one - s) if reset == "zero" else u
+            else:
+                s = (v - threshold >= 0).astype(wide)
+                if reset == "zero":
+                    u = decay * (v * (one - s)) + x
+                else:
+                    u = decay * v + x - (s * threshold if reset == "subtract" else 0)
+                v = u
+                if order == "reset_undecayed":
+                    s = (u - threshold >= 0).astype(wide)
+            spikes.append(s)
+            membranes.append(u)
+    over_time = [np.reshape(rows, current.shape).astype(current.dtype) for rows in (spikes, membranes)]
+    return over_time[0], v, over_time[1]
+
+
+def draw(seed, steps, shape, dtype=np.float32, scales=()):
+    """current, decay, threshold, v0: about a fifth of the neurons spike in a step. `scales` is the shape of the two."""
+    rng = np.random.default_rng(seed)
+    wide = np.float64 if dtype == np.float64 else np.float32
+    current = (0.3 + 0.5 * rng.standard_normal((steps, *shape))).astype(dtype)
+    decay, threshold = (rng.uniform(low, high, scales).astype(wide) for low, high in ((0.5, 1.0), (0.6, 1.3)))
+    return current, decay, threshold, (0.5 * rng.standard_normal(shape)).astype(wide)

@@ -1,0 +1,198 @@
+"""The layer's values, to the bit against a NumPy loop, and what it says of bad input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import spikegrad
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recurrence import ORDERS, RESETS, RULES, draw, numpy_lif
+from spikegrad import GaussianGrad, lif
+
+DTYPES = [np.float16, jnp.bfloat16, np.float32]
+
+
+def check(operands, order, reset, **options):
+    current, decay, threshold, v0 = operands
+    actual = lif(current, decay, threshold, v0=v0, order=order, reset=reset, return_membrane=True, **options)
+    for got, wanted in zip(actual, numpy_lif(*operands, order, reset), strict=True):
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("order, reset", RULES)
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
+@pytest.mark.parametrize("steps, shape", [(1, ()), (2, (1,)), (5, (3, 67)), (64, (1025,)), (257, (7,)), (4096, (33,))])
+def test_every_rule_dtype_and_length(order, reset, dtype, steps, shape):
+    check(draw(0, steps, shape, dtype, scales=shape), order, reset)
+
+
+@pytest.mark.parametrize("order, reset", RULES)
+@pytest.mark.parametrize("steps, shape", [(1, ()), (100, (9, 65))])
+def test_float64(x64, order, reset, steps, shape):
+    check(draw(0, steps, shape, np.float64, scales=shape), order, reset)
+
+
+@pytest.mark.parametrize("order, reset", RULES)
+def test_the_scan_is_the_same_layer(order, reset):
+    """XLA may fuse the product into the sum, so that a membrane next to the threshold can fall on its other side."""
+    current, decay, threshold, v0 = draw(1, 50, (40,), scales=(40,))
+    options = {"v0": v0, "order": order, "reset": reset, "return_membrane": True}
+    spikes, v_final, membrane = lif(current, decay, threshold, **options)
+    with spikegrad.kernels(False):
+        assert "spikegrad" not in jax.jit(lambda x: lif(x, decay, threshold, **options)).lower(current).as_text()
+        by_scan = lif(current, decay, threshold, **options)
+    assert np.min(np.abs(np.asarray(membrane) - threshold)) > 1e-6, "another seed: this one has a tie"
+    np.testing.assert_array_equal(by_scan[0], spikes)
+    np.testing.assert_allclose(by_scan[1], v_final, atol=2e-6)
+    np.testing.assert_allclose(by_scan[2], membrane, atol=2e-6)
+
+
+BROADCASTS = [(), (1,), (5,), (4, 1), (1, 5), (3, 1, 1), (3, 4, 5), (1, 1, 1)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    order=st.sampled_from(ORDERS),
+    reset=st.sampled_from(RESETS),
+    shapes=st.tuples(*[st.sampled_from(BROADCASTS)] * 3),
+    steps=st.integers(0, 9),
+    seed=st.integers(0, 99),
+)
+def test_each_operand_broadcasts_to_a_step(order, reset, shapes, steps, seed):
+    current, *_ = draw(seed, steps, (3, 4, 5))
+    rng = np.random.default_rng(seed)
+    check((current, *(rng.uniform(0.4, 1.1, shape).astype(np.float32) for shape in shapes)), order, reset)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 4)])
+def test_no_neurons(shape):
+    for order, reset in RULES:
+        check(draw(0, 6, shape), order, reset)
+
+
+def test_no_steps(kernels):
+    spikes, v_final, membrane = lif(jnp.zeros((0, 3)), 0.9, 1.0, v0=jnp.arange(3), return_membrane=True)
+    assert spikes.shape == membrane.shape == (0, 3)
+    np.testing.assert_array_equal(v_final, [0, 1, 2])
+    gradient = jax.grad(lambda v0: (lif(jnp.zeros((0, 3)), 0.9, 1.0, v0=v0)[1] ** 2).sum())(jnp.arange(3.0))
+    np.testing.assert_array_equal(gradient, [0, 2, 4])
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    values=st.lists(
+        st.sampled_from([0.0, -0.0, 1.0, 0.5, 1e-40, -1e-40, 1e38, -1e38, np.inf, -np.inf, np.nan]),
+        min_size=6,
+        max_size=6,
+    ),
+    order=st.sampled_from(ORDERS),
+    reset=st.sampled_from(RESETS),
+    threshold=st.sampled_from([0.0, 1.0, -1.0, 1e-40, np.nan]),
+)
+def test_special_values(values, order, reset, threshold):
+    check((np.float32(values).reshape(3, 2), np.float32(0.5), np.float32(threshold), np.float32(0)), order, reset)
+
+
+@pytest.mark.parametrize("order, reset", RULES)
+def test_nan_and_infinity_stay_in_their_neuron(order, reset, kernels):
+    """Forward and back: the others' values and gradients are those without it."""
+    current, _, _, v0 = draw(0, 20, (37,))
+    bad = current.copy()
+    bad[3, 5], bad[7, 20], bad[0, 21] = np.nan, np.inf, -np.inf
+
+    def f(x):
+        loss = lambda x: lif(x, 0.9, 1.0, v0=v0, order=order, reset=reset)[0].sum()
+        return lif(x, 0.9, 1.0, v0=v0, order=order, reset=reset, return_membrane=True), jax.grad(loss)(x)
+
+    others = [i for i in range(37) if i not in (5, 20, 21)]
+    for of_bad, of_good in zip(jax.tree.leaves(f(bad)), jax.tree.leaves(f(current)), strict=True):
+        np.testing.assert_array_equal(of_bad[..., others], of_good[..., others])
+
+
+def test_a_nan_threshold_spikes_nothing(kernels):
+    threshold = jnp.array([1.0, jnp.nan])
+    for order, reset in RULES:
+        spikes, _ = lif(jnp.full((9, 2), 2.0), 0.9, threshold, order=order, reset=reset)
+        assert spikes[:, 0].sum() > 0
+        assert spikes[:, 1].sum() == 0
+
+
+@pytest.mark.parametrize("order, reset", RULES)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32], ids=lambda dtype: np.dtype(dtype).name)
+def test_chunks_are_one_call(order, reset, dtype):
+    """Spikes and final membrane to the bit; the gradients are in test_lif_differentiation.py."""
+    current, decay, threshold, v0 = draw(0, 50, (19,), dtype, scales=(19,))
+    options = {"order": order, "reset": reset}
+    whole, v_final = lif(current, decay, threshold, v0=v0, **options)
+    v, parts = v0, []
+    for chunk in np.split(current, [7, 8, 30]):
+        spikes, v = lif(chunk, decay, threshold, v0=v, **options)
+        parts.append(spikes)
+    np.testing.assert_array_equal(jnp.concatenate(parts), whole)
+    np.testing.assert_array_equal(v, v_final)
+
+
+def test_an_integrate_and_fire_neuron_counts():
+    spikes, v_final = lif(jnp.full(8, 0.25), decay=1.0, threshold=1.0)
+    np.testing.assert_array_equal(spikes, [0, 0, 0, 1] * 2)
+    assert v_final == 0
+
+
+class Triangle(spikegrad.Surrogate):
+    def surrogate_grad(self, x):
+        return jnp.maximum(0, 1 - jnp.abs(x))
+
+
+@pytest.mark.parametrize(
+    "surrogate", [Triangle(), GaussianGrad(sigma=np.linspace(0.3, 1, 5, dtype=np.float32))], ids=["own", "array"]
+)
+def test_surrogates_without_a_kernel(surrogate):
+    current, decay, threshold, v0 = draw(0, 30, (5,))
+    spikes, _ = lif(current, decay, threshold, v0=v0, surrogate=surrogate)
+    np.testing.assert_array_equal(spikes, numpy_lif(current, decay, threshold, v0, "charge_fire_reset", "subtract")[0])
+    loss = lambda x, surrogate: (lif(x, decay, threshold, v0=v0, surrogate=surrogate)[0] * current).sum()
+    assert np.any(jax.grad(loss)(current, surrogate) != jax.grad(loss)(current, GaussianGrad()))
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"current": 1.0}, ValueError, "current must have an axis of time"),
+        ({"current": np.ones(3, np.int32)}, TypeError, "must be floating-point"),
+        ({"current": np.ones(3, np.complex64)}, TypeError, "must be real"),
+        ({"decay": np.ones(4)}, ValueError, r"decay of shape \(4,\) does not broadcast to a step of shape \(2, 3\)"),
+        ({"threshold": np.ones((1, 1, 1))}, ValueError, r"threshold of shape \(1, 1, 1\) does not broadcast"),
+        ({"threshold": 1j}, TypeError, "threshold must be a real number"),
+        ({"v0": np.ones((3, 2))}, ValueError, r"v0 of shape \(3, 2\)"),
+        ({"decay": "fast"}, TypeError, "decay"),
+        ({"reset": "soft"}, ValueError, "reset must be one of 'subtract', 'zero', None, and is 'soft'"),
+        ({"order": "fire"}, ValueError, "order must be one of 'charge_fire_reset', 'reset_undecayed', 'fire_charge'"),
+        ({"detach_reset": 1}, TypeError, "detach_reset must be True or False, and is 1"),
+        ({"return_membrane": "yes"}, TypeError, "return_membrane must be True or False"),
+        ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be at least 1, and is 0"),
+        ({"checkpoint_every": 2.5}, TypeError, "checkpoint_every must be an int or None, and is 2.5"),
+        ({"surrogate": "gaussian"}, TypeError, "surrogate must be a Surrogate, .* and is 'gaussian'"),
+    ],
+    ids=str,
+)
+def test_bad_input(options, error, message):
+    arguments = {"current": np.ones((7, 2, 3), np.float32), "decay": 0.9, "threshold": 1.0, **options}
+    with pytest.raises(error, match=message):
+        lif(**arguments)
+
+
+def test_the_compiled_program_is_one_call():
+    text = jax.jit(lambda x: lif(x, 0.9, 1.0)).lower(jnp.ones((5, 3))).as_text()
+    assert text.count("custom_call @spikegrad") == text.count("custom_call @spikegrad.lif.v1") == 1
+    assert "while" not in text
+
+
+def test_changed_values_compile_nothing():
+    f = jax.jit(lambda x, decay, sigma: lif(x, decay, 1.0, surrogate=GaussianGrad(sigma))[0].sum())
+    g = jax.jit(jax.grad(lambda *args: f(*args)))
+    for decay in (0.5, 0.9):
+        for sigma in (0.3, 0.5):
+            g(jnp.ones((5, 3)), decay, sigma)
+    assert g._cache_size() == 1
