@@ -1,6 +1,6 @@
 # make demo | test | bench | lint: each sets up all it needs in .venv, and works offline once it has.
 #
-#   make demo      train a spiking network on handwritten digits; pictures in out/demo
+#   make demo      train spiking networks on handwritten digits and on voices; pictures in out/demo
 #   make test      the test-suite
 #   make bench     measure against jax.numpy and braintools; table, JSON and plot in out/bench (quarter of an hour)
 #   make lint      ruff, mypy, clang-format
@@ -68,6 +68,7 @@ PYTEST := -m pytest -q -n auto
 
 demo: .venv/main/done
 	$(RUN) examples/digits.py --out out/demo
+	$(RUN) examples/vowels.py --out out/demo
 
 # In the wheels of these environments there is a CUDA module, or its tests fail.
 test versions: export SPIKEGRAD_REQUIRE_CUDA := 1

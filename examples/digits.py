@@ -15,9 +15,7 @@ surrogate gradients, the training, and the spikes that one digit evokes. Takes l
 
 import argparse
 import functools
-import statistics
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +29,7 @@ from jax import Array
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from tqdm import trange
+from turns import median_seconds
 
 PIXELS, CLASSES = 8, 10
 HIDDEN = 128
@@ -193,27 +192,19 @@ def time_train_step(
     steps = {}
     for flag in (True, False):
         with spikegrad.kernels(flag):
-            steps[flag] = jax.jit(functools.partial(train_step, optimiser)).lower(*arguments).compile()
-        jax.block_until_ready(steps[flag](*arguments))
-
-    seconds: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(repeats):
-        for flag, step in steps.items():  # in turn, so that a disturbance meets both
-            start = time.perf_counter()
-            jax.block_until_ready(step(*arguments))
-            seconds[flag].append(time.perf_counter() - start)
-    return {flag: statistics.median(values) for flag, values in seconds.items()}
+            step = jax.jit(functools.partial(train_step, optimiser)).lower(*arguments).compile()
+        steps[flag] = functools.partial(step, *arguments)
+    return median_seconds(steps, repeats)
 
 
 def response_to(params: Params, image: Array, label: Array) -> pictures.Response:
     neurons = run_network(params, image[None])
     return pictures.Response(
         image=np.asarray(image),
-        label=int(label),
         inputs=np.asarray(as_sequence(image[None])[:, 0]),
         spikes=np.asarray(neurons.spikes[:, 0]),
         votes=np.asarray(params.readout[:, label]),
-        readout=np.asarray(neurons.readout[:, 0]),
+        decision=pictures.Decision(np.asarray(neurons.readout[:, 0]), int(label), range(CLASSES)),
     )
 
 

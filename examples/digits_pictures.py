@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from spikegrad import GaussianGrad
 
@@ -89,22 +90,29 @@ def draw_training(path: Path, history: History) -> Path:
     return save(figure, path)
 
 
-class Response(NamedTuple):
-    """What one digit evokes in the network."""
+class Decision(NamedTuple):
+    """The readout, which decides by its last step."""
 
-    image: np.ndarray  # (rows, columns)
-    label: int
-    inputs: np.ndarray  # (time, input lines)
-    spikes: np.ndarray  # (time, neurons)
-    votes: np.ndarray  # (neurons,): the weight from each to the readout of the true class
     readout: np.ndarray  # (time, classes)
+    label: int
+    names: range  # of the classes
 
     @property
     def prediction(self) -> int:
         return int(self.readout[-1].argmax())
 
-    def colour_of(self, digit: int) -> str:
-        return BLUE if digit == self.label else ORANGE if digit == self.prediction else GREY
+    def colour_of(self, index: int) -> str:
+        return BLUE if index == self.label else ORANGE if index == self.prediction else GREY
+
+
+class Response(NamedTuple):
+    """What one digit evokes in the network."""
+
+    image: np.ndarray  # (rows, columns)
+    inputs: np.ndarray  # (time, input lines)
+    spikes: np.ndarray  # (time, neurons)
+    votes: np.ndarray  # (neurons,): the weight from each to the readout of the true class
+    decision: Decision
 
 
 def draw_raster(path: Path, response: Response) -> Path:
@@ -115,10 +123,11 @@ def draw_raster(path: Path, response: Response) -> Path:
     middle = figure.add_subplot(grid[1, 1], sharex=top)
     bottom = figure.add_subplot(grid[2, 1], sharex=top)
     draw_image(figure.add_subplot(grid[:2, 0]), response)
-    draw_decision(figure.add_subplot(grid[2, 0], sharey=bottom), response)
+    draw_decision(figure.add_subplot(grid[2, 0], sharey=bottom), response.decision)
     draw_inputs(top, response)
-    draw_spikes(middle, response)
-    draw_readout(bottom, response)
+    draw_spikes(middle, response.spikes, colours_of(response.votes))
+    explain_colours(middle, response.decision)
+    draw_readout(bottom, response.decision)
     for axes in (top, middle):
         axes.tick_params(labelbottom=False)
     time, rows = len(response.spikes), len(response.image)
@@ -136,15 +145,20 @@ def draw_image(axes: Axes, response: Response) -> None:
     axes.set(xlabel="column, in the order of reading", ylabel="row, in the order of reading")
     axes.spines[:].set_visible(True)
     axes.tick_params(length=0)
-    title = f"held-out digit: {response.label}\nprediction: {response.prediction}"
-    axes.set_title(title, color=response.colour_of(response.prediction), fontsize=15, weight="bold")
+    draw_title(axes, "held-out digit", response.decision)
 
 
-def draw_decision(axes: Axes, response: Response) -> None:
-    digits = range(response.readout.shape[1])
-    axes.bar(digits, response.readout[-1], color=[response.colour_of(digit) for digit in digits])
+def draw_title(axes: Axes, what: str, decision: Decision) -> None:
+    title = f"{what}: {decision.names[decision.label]}\nprediction: {decision.names[decision.prediction]}"
+    axes.set_title(title, color=decision.colour_of(decision.prediction), fontsize=15, weight="bold")
+
+
+def draw_decision(axes: Axes, decision: Decision) -> None:
+    classes = range(len(decision.names))
+    axes.bar(classes, decision.readout[-1], color=[decision.colour_of(index) for index in classes])
     axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set(title="Readout at the last step", xlabel="class", xticks=digits, ylabel="membrane potential")
+    axes.set(title="Readout at the last step", xlabel="class", ylabel="membrane potential")
+    axes.set_xticks(classes, [str(name) for name in decision.names])
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
@@ -159,34 +173,38 @@ def draw_inputs(axes: Axes, response: Response) -> None:
     axes.set(title="Input: the pixels of one row and of one column at a time", ylabel="input line")
 
 
-def draw_spikes(axes: Axes, response: Response) -> None:
-    active = np.flatnonzero(response.spikes.any(axis=0))
-    by_first_spike = active[np.argsort(response.spikes[:, active].argmax(axis=0), kind="stable")]
-    for supports, colour, effect in ((True, BLUE, "raises"), (False, GREY, "lowers")):
-        shown = response.spikes[:, by_first_spike] * ((response.votes[by_first_spike] > 0) == supports)
-        times, rows = np.nonzero(shown)
-        axes.vlines(
-            times + 0.5,
-            rows + 0.05,
-            rows + 0.95,
-            color=colour,
-            linewidth=3.5,
-            label=f"{effect} the readout of {response.label}",
-        )
-    axes.set(title=f"Spikes: {len(active)} of {response.spikes.shape[1]} hidden neurons fire")
+def draw_spikes(
+    axes: Axes, spikes: np.ndarray, colours: np.ndarray, name: str = "Spikes", linewidth: float = 3.5
+) -> None:
+    """The spikes (time, neurons), in each neuron's colour."""
+    active = np.flatnonzero(spikes.any(axis=0))
+    by_first_spike = active[np.argsort(spikes[:, active].argmax(axis=0), kind="stable")]
+    times, rows = np.nonzero(spikes[:, by_first_spike])
+    colour = colours[by_first_spike][rows]
+    axes.vlines(times + 0.5, rows + 0.05, rows + 0.95, color=colour, linewidth=linewidth)
+    axes.set(title=f"{name}: {len(active)} of {spikes.shape[1]} hidden neurons fire")
     axes.set(ylabel="neuron, by its first spike", ylim=(len(active), 0))
     axes.grid(axis="x")
     axes.set_axisbelow(True)
-    axes.legend(loc="lower left")
 
 
-def draw_readout(axes: Axes, response: Response) -> None:
-    middles = np.arange(len(response.readout)) + 0.5
-    axes.plot(middles, response.readout, color=GREY, linewidth=1)
-    for digit in sorted({response.label, response.prediction}):
-        names = [name for name in ("label", "prediction") if getattr(response, name) == digit]
-        label = f"{digit} ({' and '.join(names)})"
-        axes.plot(middles, response.readout[:, digit], color=response.colour_of(digit), linewidth=2.6, label=label)
+def colours_of(votes: np.ndarray) -> np.ndarray:
+    return np.where(votes > 0, BLUE, GREY)
+
+
+def explain_colours(axes: Axes, decision: Decision) -> None:
+    goal = f"the readout of {decision.names[decision.label]}"
+    lines = [Line2D([], [], color=BLUE, label=f"raises {goal}"), Line2D([], [], color=GREY, label=f"lowers {goal}")]
+    axes.legend(handles=lines, loc="lower left")
+
+
+def draw_readout(axes: Axes, decision: Decision) -> None:
+    middles = np.arange(len(decision.readout)) + 0.5
+    axes.plot(middles, decision.readout, color=GREY, linewidth=1)
+    for index in sorted({decision.label, decision.prediction}):
+        roles = [role for role in ("label", "prediction") if getattr(decision, role) == index]
+        label = f"{decision.names[index]} ({' and '.join(roles)})"
+        axes.plot(middles, decision.readout[:, index], color=decision.colour_of(index), linewidth=2.6, label=label)
     axes.set(title="Readout: one leaky membrane per class", ylabel="membrane potential")
     axes.grid()
     axes.legend(loc="upper left")
