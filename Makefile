@@ -5,6 +5,7 @@
 #   make bench     measure against jax.numpy and braintools; table, JSON and plot in out/bench (quarter of an hour)
 #   make lint      ruff, mypy, clang-format
 #   make libraries the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in an environment of its own
+#   make torch     lif against SpikingJelly and snnTorch, spike by spike, with torch for CPUs beside the tests' environment
 #   make cuda      what can be shown of the CUDA module without a GPU: its machine code, and XLA compiling for an H100
 #   make gallery   draw each surrogate for docs/gallery.md
 #   make versions  the test-suite on the oldest jax that serves and on the newest there is
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test bench gallery lint format libraries cuda versions environments asan tsan clang clean
+.PHONY: demo test bench gallery lint format libraries torch cuda versions environments asan tsan clang clean
 
 comma := ,
 
@@ -80,6 +81,16 @@ test: .venv/main/done
 libraries: .venv/libraries/done
 	.venv/libraries/bin/python $(PYTEST) -W default tests/with_libraries
 
+# Without what else they depend on, of which most is for more than neurons; what is needed .venv/main has. PyPI's torch is for
+# CUDA and does not load so: where pip knows of no other, PIP_EXTRA_INDEX_URL has to name PyTorch's index of CPU builds.
+.venv/torch/done: .venv/main/done pyproject.toml
+	rm -rf $(@D)
+	$(RUN) $(PIP) --no-deps --no-compile --target $(@D)/site $$(sed -n 's/^torch-libraries = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
+	touch $@
+
+torch: .venv/torch/done
+	PYTHONPATH=.venv/torch/site $(RUN) $(PYTEST) -W default tests/with_torch
+
 # XLA:GPU by itself, which needs ptxas and libdevice of the compiler's wheels and no other library of CUDA's.
 .venv/cuda/tools: .venv/cuda/done
 	.venv/cuda/bin/python $(PIP) --no-deps jax-cuda13-pjrt==0.10.2 jax-cuda13-plugin==0.10.2 \
@@ -117,7 +128,8 @@ versions: .venv/oldest/done .venv/newest/done
 	.venv/newest/bin/python $(PYTEST) $(VERSIONS)
 
 # Installing waits for the network and for one core: CI lets two environments at a time be made (make -j2).
-environments: .venv/main/done .venv/libraries/done .venv/oldest/done .venv/newest/done .venv/cuda/tools .venv/asan/done .venv/tsan/done
+environments: .venv/main/done .venv/libraries/done .venv/oldest/done .venv/newest/done .venv/cuda/tools .venv/asan/done .venv/tsan/done \
+  .venv/torch/done
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
