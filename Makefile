@@ -2,7 +2,7 @@
 #
 #   make demo      train spiking networks on handwritten digits and on voices; pictures in out/demo
 #   make test      the test-suite
-#   make bench     measure against jax.numpy and braintools; table, JSON and plot in out/bench (quarter of an hour)
+#   make bench     measure against jax.numpy and braintools; tables, JSON and plots in out/bench (20 minutes)
 #   make lint      ruff, mypy, clang-format
 #   make libraries the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in an environment of its own
 #   make torch     lif against SpikingJelly and snnTorch, spike by spike, with torch for CPUs beside the tests' environment
@@ -73,6 +73,8 @@ demo: .venv/main/done
 
 # In the wheels of these environments there is a CUDA module, or its tests fail.
 test versions: export SPIKEGRAD_REQUIRE_CUDA := 1
+# Of these, the environment with what the benchmarks need.
+test: export SPIKEGRAD_REQUIRE_BENCHMARKS := 1
 
 test: .venv/main/done
 	$(RUN) $(PYTEST)

@@ -9,18 +9,29 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import accuracy, environment, import_time, model_rows, other_settings, plot, report, spike_rows
+from benchmarks import (
+    accuracy,
+    environment,
+    import_time,
+    lif_memory,
+    lif_rows,
+    model_rows,
+    other_settings,
+    plot,
+    report,
+    spike_rows,
+)
 from benchmarks.page_sizes import huge_shares
 from benchmarks.results import Results
 from benchmarks.targets import verdicts
 
-SECTIONS = ("spike", "model", "accuracy", "import")
+SECTIONS = ("spike", "model", "lif", "accuracy", "import")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and accuracy of spikegrad.")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="the folder to write to (out/bench)")
-    parser.add_argument("--quick", action="store_true", help="a small table in under a minute, to try it")
+    parser.add_argument("--quick", action="store_true", help="small tables in a minute or two, to try it")
     parser.add_argument("--only", choices=SECTIONS, help="one section instead of all")
     return parser.parse_args(arguments)
 
@@ -36,6 +47,10 @@ def _measure(sections: Sequence[str], quick: bool) -> Results:
         results.no_hand_over = other_settings.measure(other_settings.NO_HAND_OVER, quick).rows
     if "model" in sections:
         results.model = model_rows.measure(model_rows.QUICK if quick else model_rows.Extent())
+    if "lif" in sections:
+        results.lif = lif_rows.measure(lif_rows.QUICK if quick else lif_rows.Extent(), "LIF")
+        results.lif_huge_pages = other_settings.measure_lif(quick)
+        results.lif_memory = lif_memory.measure(lif_memory.STEPS[:2] if quick else lif_memory.STEPS)
     if "accuracy" in sections:
         results.accuracy = accuracy.measure(quick)
     if "import" in sections:
@@ -55,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (options.out / "bench.json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
     if results.spike:
         plot.save(results, options.out / "bench.png")
+    if results.lif:
+        plot.save_lif(results, options.out / "lif.png")
     print(text)
 
 

@@ -1,4 +1,4 @@
-"""The spike's rows again under settings that take away what is not arithmetic.
+"""The spike's rows, and those of layers, again under settings that take away what is not arithmetic.
 
 A large result costs page faults before anything else, and the kernels ask for huge pages where XLA does not. A small
 call costs its hand-over to another thread; from the timings, XLA spares it all custom calls, and the formula only up to
@@ -15,7 +15,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from benchmarks.lif_rows import LifRow
 from benchmarks.spike_rows import SpikeRow
 
 
@@ -58,13 +60,25 @@ class Found:
     huge_shares: Mapping[str, float | None]
 
 
-def measure(setting: Setting, quick: bool) -> Found:
-    """The spike's rows, and the share of huge pages under a large result, in a process with that setting."""
+def _rows_of(program: str, title: str, setting: Setting, options: Sequence[str]) -> dict[str, Any]:
+    """What a program of this package wrote in a process with that setting."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.json"
-        command = [sys.executable, "-m", "benchmarks.spike_rows", "--rows", str(file), "--title", setting.title]
-        command += [*setting.options, *["--quick"] * quick]
+        command = [sys.executable, "-m", program, "--rows", str(file), "--title", title, *options]
         environment = {**os.environ, **setting.environment}
         subprocess.run(command, check=True, cwd=Path(__file__).parent.parent, env=environment)
-        found = json.loads(file.read_text())
+        found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def measure(setting: Setting, quick: bool) -> Found:
+    """The spike's rows, and the share of huge pages under a large result."""
+    options = [*setting.options, *["--quick"] * quick]
+    found = _rows_of("benchmarks.spike_rows", setting.title, setting, options)
     return Found([SpikeRow.from_json(row) for row in found["rows"]], found["huge_shares"])
+
+
+def measure_lif(quick: bool) -> list[LifRow]:
+    """The rows of layers that something is promised of, with huge pages."""
+    found = _rows_of("benchmarks.lif_rows", f"LIF, {HUGE_PAGES.title}", HUGE_PAGES, ["--quick"] * quick)
+    return [LifRow.from_json(row) for row in found["rows"]]

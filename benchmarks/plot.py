@@ -1,8 +1,8 @@
-"""The ratios over the sizes, as a picture."""
+"""The ratios over the sizes, as pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -11,9 +11,11 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from benchmarks.lif_rows import BACKWARD, FORWARD, GRADIENT, LifRow
 from benchmarks.results import Results
 from benchmarks.spike_rows import SpikeRow
 
@@ -24,6 +26,7 @@ STYLES = {
     "bfloat16": ("#009E73", "^"),
     "float64": ("#CC79A7", "D"),
 }
+LIF_STYLES = {FORWARD: ("#0072B2", "o"), GRADIENT: ("#E69F00", "s"), BACKWARD: ("#009E73", "^")}
 INK, FAINT = "#333333", "#BBBBBB"
 
 
@@ -38,18 +41,14 @@ def _draw(axes: Axes, rows: Sequence[SpikeRow]) -> None:
             axes.plot(row.size, row.ratio, marker, color=colour, markerfacecolor=face, markersize=5.5, zorder=4)
 
 
-def _scale(axes: Axes, sizes: Sequence[int], ratios: Sequence[float]) -> None:
+def _scale_ratios(axes: Axes, ratios: Sequence[float]) -> None:
     low, high = min(0.7, 0.85 * min(ratios)), max(2.5, 1.2 * max(ratios))
-    axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(min(sizes) / 1.8, max(sizes) * 1.8)
     axes.set_ylim(low, high)
     ticks = [t for t in (0.125, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32) if low <= t <= high]
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
-    axes.xaxis.set_major_locator(FixedLocator(sorted(set(sizes))))
-    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(color="#E8E8E8", linewidth=0.8)
     axes.axhspan(low, 1, color="#D55E00", alpha=0.09, linewidth=0, zorder=0)
     axes.axhline(1, color=INK, linewidth=1.1, zorder=2)
@@ -58,6 +57,40 @@ def _scale(axes: Axes, sizes: Sequence[int], ratios: Sequence[float]) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
+
+
+def _scale(axes: Axes, sizes: Sequence[int], ratios: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(min(sizes) / 1.8, max(sizes) * 1.8)
+    axes.xaxis.set_major_locator(FixedLocator(sorted(set(sizes))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    _scale_ratios(axes, ratios)
+
+
+def _slower(axes: Axes) -> None:
+    axes.text(0.99, 0.02, "slower", transform=axes.transAxes, ha="right", va="bottom", color="#A34700", fontsize=9)
+
+
+def _legend(figure: Figure, title: str, styles: Mapping[str, tuple[str, str]], all_quiet: bool, line: float) -> None:
+    handles = [
+        Line2D([], [], color=colour, marker=marker, linewidth=line, markersize=5.5, label=label)
+        for label, (colour, marker) in styles.items()
+    ]
+    if not all_quiet:
+        handles.append(
+            Line2D([], [], color=INK, marker="o", linewidth=0, markerfacecolor="white", label="disturbed by others")
+        )
+    inch = 1 / figure.get_figheight()
+    figure.suptitle(title, x=0.01, y=1 - 0.12 * inch, ha="left", va="top", fontsize=13, color=INK)
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 1 - 0.38 * inch),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=10,
+    )
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.62 * inch))
 
 
 def save(results: Results, file: Path) -> None:
@@ -78,32 +111,44 @@ def save(results: Results, file: Path) -> None:
             _draw(axes, [row for row in rows if (row.surrogate, row.direction) == column])
             axes.set_title(f"{' '.join(column)}, {title}", loc="left", fontsize=10, color=INK)
         line[0].set_ylabel("faster than the formula by", color=INK)
-    grid[0][0].text(
-        0.99, 0.02, "slower", transform=grid[0][0].transAxes, ha="right", va="bottom", color="#A34700", fontsize=9
-    )
+    _slower(grid[0][0])
     for axes in grid[-1]:
         axes.set_xlabel("elements", color=INK)
 
-    handles = [
-        Line2D([], [], color=colour, marker=marker, linewidth=1.8, markersize=5.5, label=dtype)
-        for dtype, (colour, marker) in STYLES.items()
-        if any(row.dtype == dtype for row in every)
-    ]
-    if not all(row.quiet for row in every):
-        handles.append(
-            Line2D([], [], color=INK, marker="o", linewidth=0, markerfacecolor="white", label="disturbed by others")
-        )
-    inch = 1 / figure.get_figheight()
-    title = "Time of the jitted jax.numpy formula over that of spikegrad"
-    figure.suptitle(title, x=0.01, y=1 - 0.12 * inch, ha="left", va="top", fontsize=13, color=INK)
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0, 1 - 0.38 * inch),
-        ncols=len(handles),
-        frameon=False,
-        fontsize=10,
-    )
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.62 * inch))
+    drawn = {dtype: style for dtype, style in STYLES.items() if any(row.dtype == dtype for row in every)}
+    quiet = all(row.quiet for row in every)
+    _legend(figure, "Time of the jitted jax.numpy formula over that of spikegrad", drawn, quiet, line=1.8)
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+
+
+def _draw_lif(axes: Axes, rows: Sequence[LifRow], shapes: Sequence[tuple[int, ...]]) -> None:
+    for direction, (colour, marker) in LIF_STYLES.items():
+        # Points without lines between them: nothing is between two shapes.
+        for row in rows:
+            if row.direction == direction:
+                face = colour if row.quiet else "white"
+                at = shapes.index(row.case.shape)
+                axes.plot(at, row.ratio, marker, color=colour, markerfacecolor=face, markersize=6.5, zorder=4)
+
+
+def save_lif(results: Results, file: Path) -> None:
+    """Those layers that something is promised of; one column a setting."""
+    settings = [("as it is", results.lif), ("huge pages for everybody", results.lif_huge_pages)]
+    settings = [(title, [row for row in rows if row.case.promised]) for title, rows in settings if rows]
+    every = [row for _, rows in settings for row in rows]
+    shapes = list(dict.fromkeys(row.case.shape for row in every))
+    figure, (line,) = plt.subplots(1, len(settings), figsize=(5.2 * len(settings), 4.2), sharey=True, squeeze=False)
+    for axes, (title, rows) in zip(line, settings, strict=True):
+        _scale_ratios(axes, [row.ratio for row in every])
+        _draw_lif(axes, rows, shapes)
+        axes.set_xlim(-0.5, len(shapes) - 0.5)
+        axes.set_xticks(range(len(shapes)), [" x ".join(map(str, shape)) for shape in shapes], rotation=20, fontsize=9)
+        axes.set_title(title, loc="left", fontsize=10, color=INK)
+        axes.set_xlabel("steps x neurons", color=INK)
+    line[0].set_ylabel("faster than the fastest scan by", color=INK)
+    _slower(line[0])
+    title = "LIF layers, float32: time of the fastest jitted scan over that of spikegrad"
+    _legend(figure, title, LIF_STYLES, all(row.quiet for row in every), line=0)
     figure.savefig(file, dpi=150)
     plt.close(figure)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from benchmarks import accuracy, model_rows
-from benchmarks.competitors import BRAINTOOLS, FORMULA, OURS
+from benchmarks import accuracy, lif_rows, model_rows
+from benchmarks.competitors import BRAINTOOLS, FORMULA, OPPONENTS, OURS, SCAN
+from benchmarks.lif_rows import Case, LifRow
 from benchmarks.other_settings import HUGE_PAGES, NO_HAND_OVER, SMALL
 from benchmarks.results import Results, geometric_mean
 from benchmarks.spike_rows import SpikeRow
 from benchmarks.tables import table
-from benchmarks.targets import verdicts
+from benchmarks.targets import MISSING, verdicts
 from benchmarks.turns import Timing
 
+LINEAR = "Linear + LIF"
 SLOWER, DISTURBED, UNSTEADY = " ▼", " *", " ~"
-MISSING = "-"
 
 
 def _duration(seconds: float | None) -> str:
@@ -128,6 +129,129 @@ def _model(results: Results) -> str:
     return table([*header, "others"], lines, left=0)
 
 
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _lif_ratio(row: LifRow | None) -> str:
+    if row is None:
+        return MISSING
+    timings = [row.timings[OURS], row.timings[row.opponent]]
+    return _marked(row.ratio, round(row.ratio, 2) < 1, row.quiet, timings)
+
+
+def _lif_times(row: LifRow | None) -> list[str]:
+    """Ours, the opponent's, and who that is."""
+    if row is None:
+        return [MISSING, MISSING, MISSING]
+    return [*(_duration(row.timings[name].median) for name in (OURS, row.opponent)), row.opponent]
+
+
+def _lif_opponents(results: Results) -> str:
+    """How often each was the fastest in the short look, and its time over that of the plain scan, in the mean."""
+    looked_at = [name for name in OPPONENTS if any(name in row.probed for row in results.lif)]
+    header, lines = ["opponent"], {name: [name] for name in looked_at}
+    for direction in (lif_rows.FORWARD, lif_rows.GRADIENT):
+        probes = [row.probed for row in results.lif if row.direction == direction and row.probed]
+        header += [f"{direction}: time over that of {SCAN}", "fastest"]
+        for name, line in lines.items():
+            fastest = sum(min(probed, key=lambda other: probed[other]) == name for probed in probes)
+            mean = geometric_mean([probed[name] / probed[SCAN] for probed in probes])
+            line += [f"{mean:.2f}", f"{fastest} of {len(probes)}"]
+    return table(header, list(lines.values()))
+
+
+def _lif(results: Results, direction: str) -> str:
+    header = ["steps x neurons", "layer", "rate", OURS, "fastest scan", "which", "ratio"]
+    header += [f"huge pages: {OURS}", "fastest scan", "which", "ratio", "others"]
+    huge_pages = {(row.case, row.direction): row for row in results.lif_huge_pages}
+    lines = []
+    for row in results.lif:
+        if row.direction != direction or row.case.linear:
+            continue
+        huge = huge_pages.get((row.case, direction))
+        kind = f"{row.case.dtype}{', trained' * row.case.trained}"
+        line = [_size(row.case.shape), kind, f"{100 * row.rate:.0f} %", *_lif_times(row), _lif_ratio(row)]
+        shares = [found.others for found in (row, huge) if found is not None]
+        lines.append([*line, *_lif_times(huge), _lif_ratio(huge), _share(shares)])
+    return table(header, lines, left=2)
+
+
+def _lif_steps(results: Results) -> str:
+    """What the neurons take of a step: the time of the layer alone over that of the step it is in."""
+    header = ["steps x batch x neurons", "direction", OURS, "fastest scan", "which", "ratio"]
+    header += [f"share of the neurons: {OURS}", "fastest scan", "others"]
+    alone = {(row.case, row.direction): row for row in results.lif}
+    lines = []
+    for row in results.lif:
+        case = row.case
+        if not case.linear:
+            continue
+        layer = alone[Case(case.steps, case.batch, case.neurons, case.dtype), row.direction]
+        shares = [
+            layer.timings[of_layer].median / row.timings[of_step].median
+            for of_layer, of_step in ((OURS, OURS), (layer.opponent, row.opponent))
+        ]
+        line = [_size(case.shape), row.direction, *_lif_times(row), _lif_ratio(row)]
+        lines.append([*line, *(f"{100 * share:.0f} %" for share in shares), _share([row.others, layer.others])])
+    return table(header, lines, left=2)
+
+
+def _lif_memory(results: Results) -> str:
+    names = (OURS, SCAN)
+    header = ["steps x neurons"]
+    for what in ("kept", "current too", "gradient", f"{LINEAR}: gradient"):
+        header += [f"{what}: {OURS}", SCAN]
+    lines = []
+    for row in results.lif_memory:
+        memory = [row.memory[name] for name in names]
+        line = [_size((row.steps, row.neurons))]
+        line += [f"{m.kept / row.unit:.3f}" for m in memory]
+        line += ["yes" if m.current_kept else "no" for m in memory]
+        line += [f"{m.layer / row.unit:.3f}" for m in memory]
+        line += [f"{m.linear / row.unit:.3f}" for m in memory]
+        lines.append(line)
+    return table(header, lines)
+
+
+def _lif_sections(results: Results) -> Iterator[str]:
+    yield (
+        "## Layers of leaky integrate-and-fire neurons\n\n"
+        f"`spikegrad.lif` against the same recurrence under `lax.scan`, reset by subtraction. Decay\n"
+        f"{lif_rows.DECAY} and threshold {lif_rows.THRESHOLD} are numbers or (trained) an array each, whose gradients\n"
+        "are wanted too. Ratio: the time of the fastest scan over that of spikegrad. Rate: the share of neurons that\n"
+        "spike in a step. The gradient is that of a weighted sum of the spikes, forward and backward together;\n"
+        "backward is the pullback alone, given what the forward kept.\n\n"
+        f"Huge pages: the same with `{HUGE_PAGES.text}`, for those shapes that something is promised of."
+    )
+    yield "![the ratios over the shapes](lif.png)"
+    yield (
+        f"The scans, looked at shortly before each row: the fastest of them, and `{SCAN}`, which is plain, then took\n"
+        "turns with spikegrad. Geometric means over the rows:"
+    )
+    yield _lif_opponents(results)
+    for direction in lif_rows.DIRECTIONS:
+        yield f"### {direction}"
+        yield _lif(results, direction)
+    if any(row.case.linear for row in results.lif):
+        yield (
+            f"### {LINEAR}\n\n"
+            "A square matrix, applied once to all steps, before the neurons; the gradient is the matrix's. Share:\n"
+            "the time of the layer alone, from the tables above, over that of all of it. The product grows with the\n"
+            "square of the neurons, so that a wider layer's share is smaller, and a narrower one's larger."
+        )
+        yield _lif_steps(results)
+    if results.lif_memory:
+        yield (
+            "### Memory of the gradient\n\n"
+            "In units of a `[T, N]` float32. Kept: what lives from forward to backward beside the current, and\n"
+            "whether the current does too, which costs nothing where somebody holds it anyway. Gradient: all that the\n"
+            "compiled gradient allocates beside its arguments and its result, of the layer alone; and of the matrix's\n"
+            "before a layer, where nobody else holds the current."
+        )
+        yield _lif_memory(results)
+
+
 def _sections(results: Results) -> Iterator[str]:
     yield "# spikegrad: benchmarks"
     yield _environment(results)
@@ -164,6 +288,8 @@ def _sections(results: Results) -> Iterator[str]:
             "with spikegrad over that with the formula. Rate: the share of neurons that spike in a step."
         )
         yield _model(results)
+    if results.lif:
+        yield from _lif_sections(results)
     if results.accuracy:
         yield "## Accuracy of the derivatives"
         yield accuracy.as_table(results.accuracy)

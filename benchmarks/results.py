@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.accuracy import Errors
+from benchmarks.lif_memory import MemoryRow
+from benchmarks.lif_rows import LifRow
 from benchmarks.model_rows import ModelRow
 from benchmarks.spike_rows import SpikeRow
 
@@ -20,6 +22,7 @@ class Results:
     Attributes:
         huge_pages: the rows of `spike` where all large results lie on huge pages.
         no_hand_over: the rows of `spike` where no computation is handed over to another thread to start.
+        lif_huge_pages: those rows of `lif` that something is promised of, where all large results lie on huge pages.
         huge_shares: by process and competitor, the share of huge pages under a large result.
         import_seconds: what importing spikegrad costs beyond jax.
     """
@@ -31,6 +34,9 @@ class Results:
     no_hand_over: list[SpikeRow] = field(default_factory=list)
     huge_shares: dict[str, Mapping[str, float | None]] = field(default_factory=dict)
     model: list[ModelRow] = field(default_factory=list)
+    lif: list[LifRow] = field(default_factory=list)
+    lif_huge_pages: list[LifRow] = field(default_factory=list)
+    lif_memory: list[MemoryRow] = field(default_factory=list)
     accuracy: list[Errors] = field(default_factory=list)
     import_seconds: float | None = None
     seconds: float = 0.0
@@ -42,6 +48,9 @@ class Results:
                 entry |= {"ratio": row.ratio, "quiet": row.quiet}
         for entry, model_row in zip(found["model"], self.model, strict=True):
             entry |= {"spikes": model_row.spikes, "time_ratio": model_row.time_ratio, "quiet": model_row.quiet}
+        for key in ("lif", "lif_huge_pages"):
+            for entry, lif_row in zip(found[key], getattr(self, key), strict=True):
+                entry |= {"opponent": lif_row.opponent, "ratio": lif_row.ratio, "quiet": lif_row.quiet}
         for entry in found["accuracy"]:
             entry["ulp"] = None if math.isinf(entry["ulp"]) else entry["ulp"]  # JSON has no infinity
         return found

@@ -1,4 +1,4 @@
-"""What the project promises of the spike, held against what was measured."""
+"""What the project promises of the spike and of layers, held against what was measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.competitors import GAUSSIAN, MULTI_GAUSSIAN, OURS
+from benchmarks.lif_memory import MemoryRow
+from benchmarks.lif_rows import BACKWARD, LifRow
 from benchmarks.model_rows import DIRECTIONS, ModelRow
 from benchmarks.results import Results, geometric_mean
 from benchmarks.spike_rows import SpikeRow
@@ -16,7 +18,11 @@ LARGE, LARGE_GEOMETRIC_MEAN = 10**7, 2.5
 HUGE_PAGES_GEOMETRIC_MEAN = 1.3
 MULTI_GAUSSIAN_FROM, MULTI_GAUSSIAN_SMALLEST = 10**5, 3.0
 MODEL_FROM, MODEL_TIME_RATIO = 4096, 1.05
+LIF_GEOMETRIC_MEAN, LIF_SMALLEST = 3.0, 1.5
+LIF_HUGE_PAGES_GEOMETRIC_MEAN = 2.0
+LIF_MEMORY_FROM, LIF_MEMORY = 256, 1 / 8
 IMPORT_SECONDS = 0.050
+MISSING = "-"
 ULP = {"float32": 2.0, "float64": 2.0, "float16": 0.51, "bfloat16": 0.51}
 
 
@@ -37,10 +43,10 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        return {True: "met", False: "MISSED", None: "-"}[self.met]
+        return {True: "met", False: "MISSED", None: MISSING}[self.met]
 
 
-def _disturbed(rows: Sequence[SpikeRow] | Sequence[ModelRow]) -> str:
+def _disturbed(rows: Sequence[SpikeRow] | Sequence[ModelRow] | Sequence[LifRow]) -> str:
     count = sum(not row.quiet for row in rows)
     return f"{count} of {len(rows)} disturbed" if count else ""
 
@@ -118,6 +124,34 @@ def _model(rows: Sequence[ModelRow]) -> Iterator[Verdict]:
             )
 
 
+def _lif(rows: Sequence[LifRow], title: str, mean: float, smallest: float | None) -> Iterator[Verdict]:
+    rows = [row for row in rows if row.case.promised and row.direction != BACKWARD]
+    if not rows:
+        return
+    value = geometric_mean([row.ratio for row in rows])
+    name = f"{title}: geometric mean of forward and gradient"
+    yield Verdict(name, f">= {mean:.1f}", f"{value:.2f}", value >= mean, _disturbed(rows))
+    worst = min(rows, key=lambda row: row.ratio)
+    met = worst.ratio >= smallest if smallest is not None else None
+    target = MISSING if smallest is None else f">= {smallest}"
+    where = f"{worst.direction}, {worst.case.steps} x {worst.case.neurons}{'' if worst.quiet else ', disturbed'}"
+    yield Verdict(f"{title}: smallest", target, f"{worst.ratio:.2f}", met, where)
+
+
+def _lif_memory(rows: Sequence[MemoryRow]) -> Iterator[Verdict]:
+    rows = [row for row in rows if row.steps >= LIF_MEMORY_FROM]
+    if rows:
+        worst = max(rows, key=lambda row: row.memory[OURS].kept / row.unit)
+        share = worst.memory[OURS].kept / worst.unit
+        yield Verdict(
+            f"LIF, from {LIF_MEMORY_FROM} steps on: kept beside the current, of a [T, N] float32",
+            f"<= {LIF_MEMORY:.3f}",
+            f"{share:.3f}",
+            share <= LIF_MEMORY,
+            f"{worst.steps} steps",
+        )
+
+
 def _accuracy(results: Results) -> Iterator[Verdict]:
     for dtype, target in ULP.items():
         ours = [errors for errors in results.accuracy if errors.dtype == dtype and errors.name == OURS]
@@ -135,6 +169,9 @@ def verdicts(results: Results) -> list[Verdict]:
         *_spike(results.huge_pages, "float32, huge pages", HUGE_PAGES_GEOMETRIC_MEAN, None),
         *_multi_gaussian(results.spike),
         *_model(results.model),
+        *_lif(results.lif, "LIF", LIF_GEOMETRIC_MEAN, LIF_SMALLEST),
+        *_lif(results.lif_huge_pages, "LIF, huge pages", LIF_HUGE_PAGES_GEOMETRIC_MEAN, None),
+        *_lif_memory(results.lif_memory),
         *_accuracy(results),
     ]
     if results.import_seconds is not None:
