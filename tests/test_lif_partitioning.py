@@ -14,10 +14,8 @@ from spikegrad import lif
 from test_partitioning import COLLECTIVE, mesh
 
 MOVES = re.compile(r"= \S+ (copy|transpose)\(")
-STEPS, SHAPE = (
-    9,
-    (16, 16),
-)  # on each device at least two of either: of a dimension of size 1 XLA makes a copy, for spikes too
+STEPS = 9
+SHAPE = (16, 16)  # on each device at least two of either: where a dimension is 1, XLA copies, for the spike too
 SPECS = [P("i"), P(None, "i"), P("i", "j"), P("j", "i"), P(("i", "j")), P(None, ("i", "j"))]
 KINDS = [AxisType.Auto, AxisType.Explicit]
 GATHERS = re.compile(r"\b(all-gather|all-to-all|collective-permute|all-reduce)(?:-start)?\(")

@@ -25,7 +25,8 @@ def define_batching(primitive: Primitive, rule: Rule) -> None:
 
     def rule_where_mapped(axis_data: Any, operands: Any, dims: Any, **params: Any) -> tuple[Any, Any]:
         if all(dim is None for dim in dims):
-            return primitive.bind(*operands, **params), None
+            out = primitive.bind(*operands, **params)
+            return out, [None] * len(out) if primitive.multiple_results else None
         arrays = [operand if isinstance(operand, Array) else jnp.asarray(operand) for operand in operands]
         return rule(axis_data, arrays, dims, **params)
 
