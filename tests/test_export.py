@@ -31,6 +31,11 @@ def test_the_targets_are_named_and_versioned():
     assert spikegrad.FFI_TARGETS == (
         "spikegrad.gaussian_mixture.v1",
         "spikegrad.heaviside.v1",
+        "spikegrad.lif.v1",
+        "spikegrad.lif_cotangent.gaussian_mixture.v1",
+        "spikegrad.lif_cotangent.sigmoid.v1",
+        "spikegrad.lif_tangent.gaussian_mixture.v1",
+        "spikegrad.lif_tangent.sigmoid.v1",
         "spikegrad.sigmoid.v1",
     )
 
@@ -102,3 +107,29 @@ def test_several_platforms_carry_both(case, step):
     assert "custom_call @spikegrad.heaviside.v1" in text
     assert f"custom_call @spikegrad.{case.family}.v1" in text
     assert "stablehlo.exponential" in text
+
+
+def layer_and_gradient(x, decay):
+    layer = lambda x: spikegrad.lif(x, decay, 0.3)
+    return *layer(x), jax.grad(lambda x: (layer(x)[0] * x).sum())(x)
+
+
+@pytest.mark.parametrize("shape", [None, "4, b", "t, 3", "t, b"], ids=str)
+def test_a_layer(shape):
+    """With any number of neurons or of steps; symbolic steps have a fixed distance between checkpoints."""
+    spec = X if shape is None else jax.ShapeDtypeStruct(export.symbolic_shape(shape), jnp.float32)
+    exported = export.export(jax.jit(layer_and_gradient), disabled_checks=CHECKS)(spec, np.float32(0.9))
+    assert exported.mlir_module().count("custom_call @spikegrad.lif") == 3
+    again = export.deserialize(exported.serialize())
+    sizes = {None: [(4, 3)], "4, b": [(4, 1), (4, 70)], "t, 3": [(1, 3), (100, 3)], "t, b": [(33, 5), (2, 2)]}[shape]
+    for size in sizes:
+        x = np.random.default_rng(0).uniform(-1, 1, size).astype(np.float32)
+        expected = jax.jit(layer_and_gradient)(x, np.float32(0.9))
+        for actual, wanted in zip(again.call(x, np.float32(0.9)), expected, strict=True):
+            np.testing.assert_array_equal(actual, wanted)
+
+
+def test_a_layer_elsewhere_is_a_scan():
+    text = export.export(jax.jit(layer_and_gradient), platforms=("tpu",))(X, np.float32(0.9)).mlir_module()
+    assert "custom_call @spikegrad" not in text
+    assert "stablehlo.while" in text

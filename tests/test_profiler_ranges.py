@@ -14,7 +14,9 @@ RECORDER = Path(spikegrad_scalar.__file__).parent / "spikegrad_nvtx_recorder.so"
 PROGRAM = """
 import jax, jax.numpy as jnp, spikegrad
 gaussian, sigmoid = spikegrad.GaussianGrad(), spikegrad.Sigmoid()
-step = jax.jit(lambda x: (gaussian(x), jax.grad(lambda x: gaussian(x).sum() + sigmoid(x).sum())(x)))
+layer = lambda x: spikegrad.lif(x.reshape(10, -1), 0.9, 1.0)[0]
+loss = lambda x: gaussian(x).sum() + sigmoid(x).sum() + layer(x).sum()
+step = jax.jit(lambda x: (gaussian(x), jax.grad(loss)(x), jax.jvp(layer, (x,), (x,))[1]))
 x = jnp.linspace(-1, 1, {size})
 for _ in range({calls}):
     jax.block_until_ready(step(x))
@@ -47,7 +49,9 @@ def test_every_call_is_a_range(record, size):
     threads = record(size=size, calls=3)
     pushed = Counter(message for events in threads.values() for event, message in events if event == "push")
     # One forward for the output; those of the gradient are not needed, and XLA drops them.
-    assert pushed == {"heaviside": 3, "gaussian_mixture": 3, "sigmoid": 3}
+    assert pushed == dict.fromkeys(
+        ("heaviside", "gaussian_mixture", "sigmoid", "lif", "lif_tangent", "lif_cotangent"), 3
+    )
     for events in threads.values():
         depth = 0
         for event, _ in events:

@@ -11,11 +11,15 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// Neurons a block: what belongs to one of them, some ten arrays, stays in the first-level cache through all of time.
-constexpr int64_t kBlock = 512;
+// Neurons that go through time together. The longer the stretch of memory that they have in a row, the more of it the
+// processor fetches ahead by itself, and the fewer pages there are to look up.
+constexpr int64_t kBlock = 2048;
 
-// Bytes of v that a block recomputes between two checkpoints: they stay in the second-level cache.
-constexpr int64_t kSegmentBytes = 128 << 10;
+// Neurons of these that a step takes at once: what it keeps between its loops stays in the first-level cache.
+constexpr int64_t kStrip = 512;
+
+// Bytes that a block recomputes between two checkpoints: they stay in the second-level cache.
+constexpr int64_t kSegmentBytes = 256 << 10;
 constexpr int64_t kSmallestBlock = 64;
 
 struct Block {
@@ -30,6 +34,13 @@ void for_each_block(const LifShape& shape, int64_t begin, int64_t end, int64_t m
   for (int64_t i = begin; i < end; i += most) {
     use(Block{i, end - i < most ? end - i : most, i / shape.inner, i % shape.inner});
   }
+}
+
+// use(strip, its place in the block).
+template <class Use>
+void for_each_strip(const LifShape& shape, const Block& block, Use use) {
+  for_each_block(shape, block.begin, block.begin + block.count, kStrip,
+                 [&](const Block& strip) { use(strip, strip.begin - block.begin); });
 }
 
 // An array [outer, length, inner], row by row for the neurons of a block.
@@ -63,7 +74,9 @@ void for_each_stretch(const Rows<T>& rows, const Block& block, int64_t t, Use us
   }
 }
 
-void widen_loop(const float* from, float* to, int64_t size) { memcpy(to, from, static_cast<size_t>(size) * sizeof *to); }
+void widen_loop(const float* from, float* to, int64_t size) {
+  memcpy(to, from, static_cast<size_t>(size) * sizeof *to);
+}
 void widen_loop(const double* from, double* to, int64_t size) {
   memcpy(to, from, static_cast<size_t>(size) * sizeof *to);
 }
@@ -116,23 +129,28 @@ void written(const Rows<T>& rows, const Block& block, int64_t t, const Wide<T>* 
   if (row == buffer) copy_row_out(rows, block, t, buffer);
 }
 
-// The rows of a block are far apart, which no processor sees coming by itself.
-constexpr int64_t kRowsAhead = 2;
-
-template <class T>
-void prefetch_row(const Rows<T>& rows, const Block& block, int64_t t) {
-  if (t < 0 || t >= rows.length || !is_contiguous(rows, block)) return;
-  const char* begin = reinterpret_cast<const char*>(address(rows, block, t));
-  const char* end = begin + static_cast<size_t>(block.count) * sizeof(T);
-  for (const char* line = begin; line < end; line += 64) __builtin_prefetch(line, !std::is_const_v<T>);
-}
-
 template <class T>
 void fill(T* to, int64_t count, T value) {
   for (int64_t i = 0; i < count; i++) to[i] = value;
 }
 
-// An operand with a number a neuron, which has no time.
+// What the neurons of a block have once, an operand that may be one number: then of a strip's length, for all strips.
+template <class T>
+struct State {
+  T value[kBlock];
+  int64_t step;
+
+  State(const Operand<T>& operand, const Block& block) : step(operand.is_scalar ? 0 : 1) {
+    if (operand.is_scalar) {
+      fill(value, block.count < kStrip ? block.count : kStrip, *operand.data);
+    } else {
+      memcpy(value, operand.data + block.begin, static_cast<size_t>(block.count) * sizeof(T));
+    }
+  }
+  const T* at(int64_t i) const { return value + i * step; }
+};
+
+// The same as an array of its own, to be changed.
 template <class T>
 void read_state(const Operand<T>& operand, const Block& block, T* to) {
   if (operand.is_scalar) {
@@ -152,16 +170,13 @@ template <class T>
 struct OverTime {
   Rows<const T> rows;
   bool is_scalar;
-  Wide<T> buffer[kBlock];
+  Wide<T> buffer[kStrip];
 
   OverTime(const Operand<T>& operand, const LifShape& shape)
       : rows{operand.data, shape.steps, shape.inner}, is_scalar(operand.is_scalar) {
-    if (is_scalar) fill(buffer, kBlock, widen(*operand.data));
+    if (is_scalar) fill(buffer, kStrip, widen(*operand.data));
   }
-  const Wide<T>* at(const Block& block, int64_t t) { return is_scalar ? buffer : row(rows, block, t, buffer); }
-  void prefetch(const Block& block, int64_t t) const {
-    if (!is_scalar) prefetch_row(rows, block, t);
-  }
+  const Wide<T>* at(const Block& strip, int64_t t) { return is_scalar ? buffer : row(rows, strip, t, buffer); }
 };
 
 // The loops over a block of neurons in one step, for one rule.
@@ -269,8 +284,7 @@ void pull_back_loop(const T* v, const T* distance, const T* decay, const StepCot
   if (v) {
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
-      const Pulled<T> pulled =
-          pulled_back(v[i], heaviside(distance[i]), decay[i], at(bars, i), distance_bar[i], R{});
+      const Pulled<T> pulled = pulled_back(v[i], heaviside(distance[i]), decay[i], at(bars, i), distance_bar[i], R{});
       x_bar[i] = pulled.x;
       v_bar[i] = pulled.v;
       decay_bar[i] += pulled.decay;
@@ -279,8 +293,7 @@ void pull_back_loop(const T* v, const T* distance, const T* decay, const StepCot
   } else {
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
-      const Pulled<T> pulled =
-          pulled_back(T(0), heaviside(distance[i]), decay[i], at(bars, i), distance_bar[i], R{});
+      const Pulled<T> pulled = pulled_back(T(0), heaviside(distance[i]), decay[i], at(bars, i), distance_bar[i], R{});
       x_bar[i] = pulled.x;
       v_bar[i] = pulled.v;
     }
@@ -291,8 +304,8 @@ template <class T, bool kChargeFirst, Reset kReset, bool kDetachReset>
 StepLoops<T> loops_of() {
   using R = StaticRule<kChargeFirst, kReset, kDetachReset>;
   using Forward = StaticRule<kChargeFirst, kReset, false>;  // which a spike that is a constant does not change
-  return {forward_loop<T, Forward>, tangent_loop<T, Forward>, advance_loop<T, R>, recompute_loop<T, Forward>,
-          cotangent_loop<T, R>, pull_back_loop<T, Forward>};
+  return {forward_loop<T, Forward>,   tangent_loop<T, Forward>, advance_loop<T, R>,
+          recompute_loop<T, Forward>, cotangent_loop<T, R>,     pull_back_loop<T, Forward>};
 }
 
 template <class T, bool kChargeFirst>
@@ -348,25 +361,26 @@ void forward(const LifForward<T>& call, int64_t begin, int64_t end) {
   const Rows<W> checkpoints = {call.checkpoints, layer.every ? checkpoints_of(shape.steps, layer.every) : 0,
                                shape.inner};
   for_each_block(shape, begin, end, kBlock, [&](const Block& block) {
-    W v[kBlock], decay[kBlock], threshold[kBlock], spike_buffer[kBlock], u_buffer[kBlock];
+    W v[kBlock], spike_buffer[kStrip], u_buffer[kStrip];
+    const State<W> decay(layer.decay, block), threshold(layer.threshold, block);
     read_state(call.v0, block, v);
-    read_state(layer.decay, block, decay);
-    read_state(layer.threshold, block, threshold);
     for (int64_t t = 0; t < shape.steps; t++) {
       if (layer.every && t % layer.every == 0) copy_row_out(checkpoints, block, t / layer.every, v);
       const int64_t to = spike_row(layer.order, t);
-      W* spike = to < 0 ? spike_buffer : row_to_write(spikes, block, to, spike_buffer);
-      W* u = call.membrane ? row_to_write(membrane, block, t, u_buffer) : nullptr;
-      current.prefetch(block, t + kRowsAhead);
-      prefetch_row(spikes, block, to + kRowsAhead);
-      loops.forward(current.at(block, t), v, decay, threshold, spike, u, block.count);
-      if (to >= 0) written(spikes, block, to, spike, spike_buffer);
-      if (u) written(membrane, block, t, u, u_buffer);
+      for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
+        W* spike = to < 0 ? spike_buffer : row_to_write(spikes, strip, to, spike_buffer);
+        W* u = call.membrane ? row_to_write(membrane, strip, t, u_buffer) : nullptr;
+        loops.forward(current.at(strip, t), v + i, decay.at(i), threshold.at(i), spike, u, strip.count);
+        if (to >= 0) written(spikes, strip, to, spike, spike_buffer);
+        if (u) written(membrane, strip, t, u, u_buffer);
+      });
     }
     if (layer.order == Order::reset_undecayed) {
-      distance_loop(v, threshold, spike_buffer, block.count);
-      elementwise<W>().heaviside(spike_buffer, spike_buffer, block.count);
-      copy_row_out(spikes, block, shape.steps - 1, spike_buffer);
+      for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
+        distance_loop(v + i, threshold.at(i), spike_buffer, strip.count);
+        elementwise<W>().heaviside(spike_buffer, spike_buffer, strip.count);
+        copy_row_out(spikes, strip, shape.steps - 1, spike_buffer);
+      });
     }
     write_state(v, block, call.v_final);
   });
@@ -382,31 +396,33 @@ void tangent(const LifTangent<T>& call, int64_t begin, int64_t end, const Family
   OverTime<T> current(layer.current, shape), current_dot(call.current_dot, shape);
   const Rows<T> spikes_dot = over_time(call.spikes_dot, shape), membrane_dot = over_time(call.membrane_dot, shape);
   for_each_block(shape, begin, end, kBlock, [&](const Block& block) {
-    W v[kBlock], decay[kBlock], threshold[kBlock], v_dot[kBlock], decay_dot[kBlock], threshold_dot[kBlock];
-    W distance[kBlock], distance_dot[kBlock], spike_buffer[kBlock], u_buffer[kBlock];
+    W v[kBlock], v_dot[kBlock];
+    W distance[kStrip], distance_dot[kStrip], spike_buffer[kStrip], u_buffer[kStrip];
+    const State<W> decay(layer.decay, block), threshold(layer.threshold, block);
+    const State<W> decay_dot(call.decay_dot, block), threshold_dot(call.threshold_dot, block);
     read_state(call.v0, block, v);
-    read_state(layer.decay, block, decay);
-    read_state(layer.threshold, block, threshold);
     read_state(call.v0_dot, block, v_dot);
-    read_state(call.decay_dot, block, decay_dot);
-    read_state(call.threshold_dot, block, threshold_dot);
     for (int64_t t = 0; t < shape.steps; t++) {
       const int64_t to = spike_row(layer.order, t);
-      W* spike_dot = to < 0 ? spike_buffer : row_to_write(spikes_dot, block, to, spike_buffer);
-      W* u_dot = call.membrane_dot ? row_to_write(membrane_dot, block, t, u_buffer) : u_buffer;
-      const W* x = current.at(block, t);
-      const StepTangent<const W*> dot = {v_dot, current_dot.at(block, t), decay_dot, threshold_dot};
-      loops.tangent(x, v, decay, threshold, dot, distance, distance_dot, block.count);
-      gradient(distance, distance_dot, spike_dot, block.count, g);
-      loops.advance(x, v, decay, threshold, dot, v_dot, spike_dot, u_dot, block.count);
-      if (to >= 0) written(spikes_dot, block, to, spike_dot, spike_buffer);
-      if (call.membrane_dot) written(membrane_dot, block, t, u_dot, u_buffer);
+      for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
+        W* spike_dot = to < 0 ? spike_buffer : row_to_write(spikes_dot, strip, to, spike_buffer);
+        W* u_dot = call.membrane_dot ? row_to_write(membrane_dot, strip, t, u_buffer) : u_buffer;
+        const W* x = current.at(strip, t);
+        const StepTangent<const W*> dot = {v_dot + i, current_dot.at(strip, t), decay_dot.at(i), threshold_dot.at(i)};
+        loops.tangent(x, v + i, decay.at(i), threshold.at(i), dot, distance, distance_dot, strip.count);
+        gradient(distance, distance_dot, spike_dot, strip.count, g);
+        loops.advance(x, v + i, decay.at(i), threshold.at(i), dot, v_dot + i, spike_dot, u_dot, strip.count);
+        if (to >= 0) written(spikes_dot, strip, to, spike_dot, spike_buffer);
+        if (call.membrane_dot) written(membrane_dot, strip, t, u_dot, u_buffer);
+      });
     }
     if (layer.order == Order::reset_undecayed) {
-      distance_loop(v, threshold, distance, block.count);
-      distance_loop(v_dot, threshold_dot, distance_dot, block.count);
-      gradient(distance, distance_dot, spike_buffer, block.count, g);
-      copy_row_out(spikes_dot, block, shape.steps - 1, spike_buffer);
+      for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
+        distance_loop(v + i, threshold.at(i), distance, strip.count);
+        distance_loop(v_dot + i, threshold_dot.at(i), distance_dot, strip.count);
+        gradient(distance, distance_dot, spike_buffer, strip.count, g);
+        copy_row_out(spikes_dot, strip, shape.steps - 1, spike_buffer);
+      });
     }
     write_state(v_dot, block, call.v_final_dot);
   });
@@ -445,41 +461,42 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
   W* before = segment + (arrays - 1) * every * most;
 
   for_each_block(shape, begin, end, most, [&](const Block& block) {
-    const size_t bytes = static_cast<size_t>(block.count) * sizeof(W);
-    W decay[kBlock], threshold[kBlock], v[kBlock], v_bar[kBlock], decay_bar[kBlock], threshold_bar[kBlock];
-    W distance[kBlock], spike_bar[kBlock], zero[kBlock], x_bar_buffer[kBlock];
-    read_state(layer.decay, block, decay);
-    read_state(layer.threshold, block, threshold);
+    W v[kBlock], v_bar[kBlock], decay_bar[kBlock], threshold_bar[kBlock];
+    W distance[kStrip], spike_bar[kStrip], zero[kStrip], x_bar_buffer[kStrip];
+    const State<W> decay(layer.decay, block), threshold(layer.threshold, block);
     read_state(call.v_final_bar, block, v_bar);
     fill(decay_bar, block.count, W(0));
     fill(threshold_bar, block.count, W(0));
-    fill(zero, block.count, W(0));
+    fill(zero, kStrip, W(0));
     for (int64_t c = checkpoint_count - 1; c >= 0; c--) {
       const int64_t first = c * every, past = first + every < shape.steps ? first + every : shape.steps;
       copy_row_in(checkpoints, block, c, v);
       for (int64_t t = first; t < past; t++) {
-        if (arrays == 2) memcpy(before + (t - first) * most, v, bytes);
-        current.prefetch(block, t + kRowsAhead);
-        loops.recompute(current.at(block, t), v, decay, threshold, segment + (t - first) * most, block.count);
+        const int64_t row = (t - first) * most;
+        if (arrays == 2) memcpy(before + row, v, static_cast<size_t>(block.count) * sizeof(W));
+        for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
+          loops.recompute(current.at(strip, t), v + i, decay.at(i), threshold.at(i), segment + row + i, strip.count);
+        });
       }
       if (past == shape.steps && layer.order == Order::reset_undecayed) {
-        distance_loop(v, threshold, distance, block.count);
-        gradient(distance, spikes_bar.at(block, shape.steps - 1), spike_bar, block.count, g);
-        add_last_spike(spike_bar, v_bar, threshold_bar, block.count);
+        for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
+          distance_loop(v + i, threshold.at(i), distance, strip.count);
+          gradient(distance, spikes_bar.at(strip, shape.steps - 1), spike_bar, strip.count, g);
+          add_last_spike(spike_bar, v_bar + i, threshold_bar + i, strip.count);
+        });
       }
       for (int64_t t = past - 1; t >= first; t--) {
-        const int64_t from = spike_row(layer.order, t), at = (t - first) * most;
-        spikes_bar.prefetch(block, from - kRowsAhead);
-        membrane_bar.prefetch(block, t - kRowsAhead);
-        prefetch_row(current_bar, block, t - kRowsAhead);
-        const StepCotangent<const W*> bar = {v_bar, membrane_bar.at(block, t),
-                                             from < 0 ? zero : spikes_bar.at(block, from)};
-        loops.cotangent(segment + at, decay, threshold, bar, distance, spike_bar, block.count);
-        gradient(distance, spike_bar, spike_bar, block.count, g);
-        W* x_bar = row_to_write(current_bar, block, t, x_bar_buffer);
-        loops.pull_back(scales ? before + at : nullptr, distance, decay, bar, spike_bar, x_bar, v_bar, decay_bar,
-                        threshold_bar, block.count);
-        written(current_bar, block, t, x_bar, x_bar_buffer);
+        const int64_t from = spike_row(layer.order, t), row = (t - first) * most;
+        for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
+          const StepCotangent<const W*> bar = {v_bar + i, membrane_bar.at(strip, t),
+                                               from < 0 ? zero : spikes_bar.at(strip, from)};
+          loops.cotangent(segment + row + i, decay.at(i), threshold.at(i), bar, distance, spike_bar, strip.count);
+          gradient(distance, spike_bar, spike_bar, strip.count, g);
+          W* x_bar = row_to_write(current_bar, strip, t, x_bar_buffer);
+          loops.pull_back(scales ? before + row + i : nullptr, distance, decay.at(i), bar, spike_bar, x_bar, v_bar + i,
+                          decay_bar + i, threshold_bar + i, strip.count);
+          written(current_bar, strip, t, x_bar, x_bar_buffer);
+        });
       }
     }
     write_state(v_bar, block, call.v0_bar);

@@ -125,7 +125,7 @@ class LifOperands {
  private:
   xla::ffi::Error attribute(const char* name, int64_t& value) {
     const auto found = attributes_.get<int64_t>(name);
-    if (found.has_error()) return found.error();
+    if (found.has_error()) return invalid("attribute ", name, ": ", found.error().message());
     value = *found;
     return xla::ffi::Error::Success();
   }
