@@ -1,5 +1,5 @@
-// widen and narrow (math/half.h) over a stretch of memory. For the sources that are compiled once an instruction set: the
-// names are those of whoever includes this.
+// widen and narrow (math/half.h) over a stretch of memory. For the sources that are compiled once an instruction set:
+// the names are those of whoever includes this.
 #ifndef SPIKEGRAD_CPU_CONVERSION_LOOPS_H_
 #define SPIKEGRAD_CPU_CONVERSION_LOOPS_H_
 

@@ -19,7 +19,7 @@ void heaviside_loop(const T* x, T* out, int64_t size) {
 }
 
 // Elements a block: what a block keeps between the steps below stays in the first-level cache.
-constexpr int64_t kBlock = 512;
+constexpr int64_t kStrip = 512;
 
 // Order 0 of float and double, in three loops over a block. One loop over all three steps is a chain of 20 dependent
 // operations, of which the processor cannot hold enough in flight: 0.75 ns an element, against 0.6 like this (Gaussian,
@@ -31,10 +31,10 @@ void value_loop(const T* x, const T* t, T* out, int64_t size, const Value& share
   const T scalar_t = kScalarT ? t[0] : T{};
   using Bits = typename Format<T>::Bits;
   constexpr int powers = Value::powers;
-  T change[powers][kBlock];
-  Bits exponent[powers][kBlock];
-  for (int64_t begin = 0; begin < size; begin += kBlock) {
-    const int64_t count = size - begin < kBlock ? size - begin : kBlock;
+  T change[powers][kStrip];
+  Bits exponent[powers][kStrip];
+  for (int64_t begin = 0; begin < size; begin += kStrip) {
+    const int64_t count = size - begin < kStrip ? size - begin : kStrip;
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
       Reduced<T> r[powers];
@@ -64,10 +64,10 @@ void value_loop(const T* x, const T* t, T* out, int64_t size, const Value& share
 // Order 0 of the halves, in blocks of float that stay in the first-level cache.
 template <class Half, bool kScalarT, class Value>
 void half_value_loop(const Half* x, const Half* t, Half* out, int64_t size, const Value& g) {
-  float wide_x[kBlock], wide_t[kBlock];
+  float wide_x[kStrip], wide_t[kStrip];
   if (kScalarT) wide_t[0] = widen(t[0]);
-  for (int64_t begin = 0; begin < size; begin += kBlock) {
-    const int64_t count = size - begin < kBlock ? size - begin : kBlock;
+  for (int64_t begin = 0; begin < size; begin += kStrip) {
+    const int64_t count = size - begin < kStrip ? size - begin : kStrip;
     widen_loop(x + begin, wide_x, count);
     if (!kScalarT) widen_loop(t + begin, wide_t, count);
     value_loop<float, kScalarT>(wide_x, wide_t, wide_x, count, g);
@@ -112,9 +112,9 @@ void term_block(const double* x, const double* t, double* sum, int64_t count, co
 template <class T, bool kScalarT, class Family>
 void term_loop(const T* x, const T* t, T* out, int64_t size, const Family& g) {
   const double scalar_t = kScalarT ? widen(t[0]) : 0;
-  double wide_x[kBlock], wide_t[kBlock], sum[kBlock];
-  for (int64_t begin = 0; begin < size; begin += kBlock) {
-    const int64_t count = size - begin < kBlock ? size - begin : kBlock;
+  double wide_x[kStrip], wide_t[kStrip], sum[kStrip];
+  for (int64_t begin = 0; begin < size; begin += kStrip) {
+    const int64_t count = size - begin < kStrip ? size - begin : kStrip;
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
       wide_x[i] = widen(x[begin + i]);

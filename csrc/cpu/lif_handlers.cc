@@ -33,9 +33,12 @@ const LifElementKernels<T>& kernels() {
 
 template <class Body>
 void for_neurons(ffi::ThreadPool& pool, const LifShape& shape, int64_t grain, Body body) {
-  const int64_t neurons = shape.outer * shape.inner, unit = kUnit * shape.steps;
-  const int64_t units = (neurons + kUnit - 1) / kUnit;
-  parallel_for(pool, units, (grain + unit - 1) / unit, [neurons, body](int64_t begin, int64_t end) {
+  const int64_t neurons = shape.outer * shape.inner, units = (neurons + kUnit - 1) / kUnit;
+  // A piece is as wide as it can be, up to a block, with one for each thread.
+  const int64_t threads = pool.num_threads() > 0 ? pool.num_threads() : 1;
+  const int64_t share = (units + threads - 1) / threads, widest = kBlock / kUnit;
+  const int64_t wide = share < widest ? share : widest, worth = grain / (kUnit * shape.steps) + 1;
+  parallel_for(pool, units, wide > worth ? wide : worth, [neurons, body](int64_t begin, int64_t end) {
     const GradualUnderflow mode;
     const int64_t last = end * kUnit;
     body(begin * kUnit, last < neurons ? last : neurons);
@@ -115,8 +118,9 @@ ffi::Error cotangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments,
                   if (!run(call, begin, end, g)) *complete = false;
                 });
     if (complete) return ffi::Error::Success();
-    return ffi::Error(ffi::ErrorCode::kResourceExhausted,
-                      "spikegrad: no memory for the steps between two checkpoints; a smaller checkpoint_every needs less");
+    return ffi::Error(
+        ffi::ErrorCode::kResourceExhausted,
+        "spikegrad: no memory for the steps between two checkpoints; a smaller checkpoint_every needs less");
   });
 }
 
@@ -126,7 +130,7 @@ ffi::Error cotangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments,
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_lif, forward_handler, SPIKEGRAD_BIND_LIF());
 
-#define SPIKEGRAD_DEFINE(name, Family)                                                                           \
+#define SPIKEGRAD_DEFINE(name, Family)                                                                        \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_lif_tangent_##name, tangent_handler<Family>, SPIKEGRAD_BIND_LIF()); \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_lif_cotangent_##name, cotangent_handler<Family>, SPIKEGRAD_BIND_LIF());
 SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)

@@ -11,6 +11,9 @@
 
 namespace spikegrad {
 
+// Neurons that a kernel takes through time together: rows that lie together are what memory is fast at.
+constexpr int64_t kBlock = 8192;
+
 template <class T, class Family>
 struct LifDerivativeKernels {
   void (*tangent)(const LifTangent<T>& call, int64_t begin, int64_t end, const Family& g);
@@ -22,7 +25,7 @@ template <class T>
 struct LifElementKernels {
   void (*forward)(const LifForward<T>& call, int64_t begin, int64_t end);
 
-#define SPIKEGRAD_DECLARE(name, Family)  \
+#define SPIKEGRAD_DECLARE(name, Family) \
   LifDerivativeKernels<T, Family> name; \
   const LifDerivativeKernels<T, Family>& of(const Family&) const { return name; }
   SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DECLARE)

@@ -126,8 +126,8 @@ SPIKEGRAD_SCALAR StateTangent<T> state_tangent(T v, T decay, T threshold, const 
         before ? after_reset_tangent(v, step.spike, threshold, dot.v, spike_dot, dot.threshold, rule) : dot.v;
     const T charged = decay * reset_dot + dot.decay * reset_v + dot.x;
     // That of a difference does not need what it was taken from.
-    out.state = before ? charged
-                       : after_reset_tangent(charged, step.spike, threshold, charged, spike_dot, dot.threshold, rule);
+    out.state =
+        before ? charged : after_reset_tangent(charged, step.spike, threshold, charged, spike_dot, dot.threshold, rule);
     out.membrane = out.state;
   }
   return out;

@@ -73,8 +73,8 @@ struct LifCotangent {
 // Those of a call, the one before step 0 included.
 SPIKEGRAD_SCALAR int64_t checkpoints_of(int64_t steps, int64_t every) { return (steps + every - 1) / every; }
 
-// Where the spike of a step is written, or its cotangent read: one row earlier where the step before put it out. Below 0
-// it is nowhere.
+// Where the spike of a step is written, or its cotangent read: one row earlier where the step before put it out. Below
+// 0 it is nowhere.
 SPIKEGRAD_SCALAR int64_t spike_row(Order order, int64_t t) { return order == Order::reset_undecayed ? t - 1 : t; }
 
 }  // namespace spikegrad
