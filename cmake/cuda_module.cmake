@@ -11,7 +11,7 @@ endif()
 enable_language(CUDA)
 
 # No contraction here either, so that a GPU and a CPU with fused multiply-add agree to the bit.
-add_library(spikegrad_kernels_cuda STATIC csrc/cuda/kernels.cu)
+add_library(spikegrad_kernels_cuda STATIC csrc/cuda/kernels.cu csrc/cuda/lif_kernels.cu)
 target_include_directories(spikegrad_kernels_cuda PRIVATE csrc)
 target_compile_features(spikegrad_kernels_cuda PRIVATE cuda_std_17)
 target_compile_options(spikegrad_kernels_cuda PRIVATE
@@ -23,7 +23,8 @@ set_target_properties(spikegrad_kernels_cuda PROPERTIES
   CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden CUDA_EXTENSIONS OFF CUDA_STANDARD_REQUIRED ON)
 
 # A runtime of its own, linked in: the module then imports where there is no driver, beside any version of jax's.
-nanobind_add_module(_cuda STABLE_ABI FREE_THREADED NB_STATIC NB_SUPPRESS_WARNINGS csrc/cuda/module.cc csrc/cuda/handlers.cc)
+nanobind_add_module(_cuda STABLE_ABI FREE_THREADED NB_STATIC NB_SUPPRESS_WARNINGS
+  csrc/cuda/module.cc csrc/cuda/handlers.cc csrc/cuda/lif_handlers.cc)
 set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
 list(JOIN CMAKE_CUDA_ARCHITECTURES ", " architectures)
 target_compile_definitions(_cuda PRIVATE SPIKEGRAD_CUDA_ARCHITECTURES="${architectures}")

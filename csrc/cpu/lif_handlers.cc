@@ -60,14 +60,6 @@ Family prepared(const ParameterAddresses<Family>& addresses) {
   return g;
 }
 
-// The element type is that of the first argument.
-template <class Use>
-ffi::Error with_current(const ffi::RemainingArgs& arguments, Use use) {
-  const auto current = arguments.get<ffi::AnyBuffer>(0);
-  if (current.has_error()) return current.error();
-  return with_element_type(*current, use);
-}
-
 ffi::Error forward_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
                            ffi::Dictionary attributes) {
   const ProfilerRange range("lif");

@@ -1,8 +1,8 @@
 #include "cuda/handlers.h"
 
 #include <cstdint>
-#include <sstream>
 
+#include "cuda/checked.h"
 #include "cuda/kernels.h"
 #include "ffi/operands.h"
 #include "ffi/profiler_range.h"
@@ -11,18 +11,6 @@ namespace ffi = xla::ffi;
 
 namespace spikegrad::cuda {
 namespace {
-
-ffi::Error checked(const char* what, cudaError_t error) {
-  if (error == cudaSuccess) return ffi::Error::Success();
-  std::ostringstream message;
-  message << "spikegrad: " << what << " failed: " << cudaGetErrorName(error) << " (" << cudaGetErrorString(error)
-          << ')';
-  if (error == cudaErrorInsufficientDriver || error == cudaErrorNoKernelImageForDevice) {
-    message << ". The CUDA kernels need a driver for CUDA 13 and a GPU of compute capability 8.0 or newer; without "
-               "them, switch to jax.numpy: spikegrad.use_kernels(False) or SPIKEGRAD_KERNELS=0";
-  }
-  return ffi::Error::Internal(message.str());
-}
 
 ffi::Error initialize_heaviside(ffi::AnyBuffer x, ffi::Result<ffi::AnyBuffer> out) {
   if (ffi::Error error = check_result(x, *out); error.failure()) return error;

@@ -12,10 +12,16 @@ namespace spikegrad::cuda {
 
 XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_heaviside);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_heaviside);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_lif);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_lif);
 
-#define SPIKEGRAD_DECLARE(name, Family)                             \
-  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_##name); \
-  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_##name);
+#define SPIKEGRAD_DECLARE(name, Family)                                           \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_##name);               \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_##name);                          \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_lif_tangent_##name);   \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_lif_tangent_##name);              \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_initialize_lif_cotangent_##name); \
+  XLA_FFI_DECLARE_HANDLER_SYMBOL(spikegrad_cuda_lif_cotangent_##name);
 SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DECLARE)
 #undef SPIKEGRAD_DECLARE
 

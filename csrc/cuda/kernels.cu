@@ -3,6 +3,8 @@
 #include <cuda_runtime.h>
 
 #include "cuda/half_conversions.h"
+#include "cuda/launch.h"
+#include "cuda/prepare_in_block.h"
 #include "cuda/vectors.h"
 #include "math/element.h"
 #include "math/heaviside.h"
@@ -17,23 +19,6 @@ constexpr int kThreads = 128;
 constexpr int kSpikeBlocks = 16;
 constexpr int kGradientBlocks = 5;
 constexpr int kDerivativeBlocks = 3;
-
-// The parameters are on the device, and may just have been computed there: only a kernel can look at them. Every block
-// works out for itself what follows from them; in shared memory, since what is indexed at run time would be local
-// memory in a thread.
-template <class T, class Family>
-__device__ __forceinline__ void prepare_in_block(Family& g, const ParameterAddresses<Family>& parameters,
-                                                 int64_t order) {
-  __shared__ double values[ParameterAddresses<Family>::most];
-  if (threadIdx.x == 0) {
-#pragma unroll
-    for (int i = 0; i < ParameterAddresses<Family>::most; i++) {
-      if (i < parameters.count) values[i] = *static_cast<const Wide<T>*>(parameters.at[i]);
-    }
-    prepare(g, values, parameters.count / Family::parameters, order, Wide<T>{});
-  }
-  __syncthreads();
-}
 
 // out[i] = apply(x[i], t[i]) or apply(x[i], t[0]), in the wide type between.
 template <Lanes kLanes, class T, class Apply>
@@ -85,36 +70,21 @@ __global__ void __launch_bounds__(kThreads, kDerivativeBlocks)
   any_order(x, t, scalar_t, out, size, g, order);
 }
 
-// As many blocks as the elements are worth and the device can run at a time, so that each works out its parameters
-// once.
-template <class T, class... Params, class... Args>
-cudaError_t launch_kernel(void (*kernel)(Params...), int64_t blocks, int64_t size, cudaStream_t stream, Args... args) {
-  if (size == 0) return cudaSuccess;
-  int device, multiprocessors;
-  if (cudaError_t error = cudaGetDevice(&device); error != cudaSuccess) return error;
-  if (cudaError_t error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
-      error != cudaSuccess) {
-    return error;
-  }
+// `blocks` are those a multiprocessor that are launched at most.
+template <class T>
+cudaError_t grid_for(int64_t size, int64_t blocks, Grid& grid) {
+  int multiprocessors;
+  if (cudaError_t error = count_multiprocessors(multiprocessors); error != cudaSuccess) return error;
   constexpr int64_t elements = kThreads * Vector<T>::lanes;
-  const int64_t worth = (size + elements - 1) / elements, at_a_time = blocks * multiprocessors;
-  cudaLaunchConfig_t config = {};
-  config.gridDim.x = static_cast<unsigned>(worth < at_a_time ? worth : at_a_time);
-  config.blockDim.x = kThreads;
-  config.stream = stream;
-  return cudaLaunchKernelEx(&config, kernel, args...);
-}
-
-// Under lazy loading a kernel is loaded when its attributes are asked for, at the latest.
-template <class... Params>
-cudaError_t load_kernel(void (*kernel)(Params...)) {
-  cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, kernel);
+  grid = {(size + elements - 1) / elements, blocks * multiprocessors, kThreads};
+  return cudaSuccess;
 }
 
 template <class T>
 cudaError_t Heaviside<T>::launch(const T* x, T* out, int64_t size, cudaStream_t stream) {
-  return launch_kernel<T>(spike<T>, kSpikeBlocks, size, stream, x, out, size);
+  Grid grid;
+  if (cudaError_t error = grid_for<T>(size, kSpikeBlocks, grid); error != cudaSuccess) return error;
+  return launch_kernel(spike<T>, grid, stream, x, out, size);
 }
 
 template <class T>
@@ -126,12 +96,13 @@ template <class T, class Family>
 cudaError_t Derivative<T, Family>::launch(const T* x, const T* t, bool scalar_t, T* out, int64_t size,
                                           const ParameterAddresses<Family>& parameters, int64_t order,
                                           cudaStream_t stream) {
+  Grid grid;
+  const int64_t blocks = order == 0 ? kGradientBlocks : kDerivativeBlocks;
+  if (cudaError_t error = grid_for<T>(size, blocks, grid); error != cudaSuccess) return error;
   if (order == 0) {
-    return launch_kernel<T>(surrogate_gradient<T, Family>, kGradientBlocks, size, stream, x, t, scalar_t, out, size,
-                            parameters);
+    return launch_kernel(surrogate_gradient<T, Family>, grid, stream, x, t, scalar_t, out, size, parameters);
   }
-  return launch_kernel<T>(surrogate_derivative<T, Family>, kDerivativeBlocks, size, stream, x, t, scalar_t, out, size,
-                          parameters, order);
+  return launch_kernel(surrogate_derivative<T, Family>, grid, stream, x, t, scalar_t, out, size, parameters, order);
 }
 
 template <class T, class Family>

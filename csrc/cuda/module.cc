@@ -19,9 +19,14 @@ NB_MODULE(_cuda, m) {
         };
         add("spikegrad.heaviside.v1", spikegrad::cuda::spikegrad_cuda_initialize_heaviside,
             spikegrad::cuda::spikegrad_cuda_heaviside);
-#define SPIKEGRAD_ADD(name, Family)                                                \
-  add("spikegrad." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_##name, \
-      spikegrad::cuda::spikegrad_cuda_##name);
+        add("spikegrad.lif.v1", spikegrad::cuda::spikegrad_cuda_initialize_lif, spikegrad::cuda::spikegrad_cuda_lif);
+#define SPIKEGRAD_ADD(name, Family)                                                                            \
+  add("spikegrad." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_##name,                             \
+      spikegrad::cuda::spikegrad_cuda_##name);                                                                 \
+  add("spikegrad.lif_tangent." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_lif_tangent_##name,     \
+      spikegrad::cuda::spikegrad_cuda_lif_tangent_##name);                                                     \
+  add("spikegrad.lif_cotangent." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_lif_cotangent_##name, \
+      spikegrad::cuda::spikegrad_cuda_lif_cotangent_##name);
         SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ADD)
 #undef SPIKEGRAD_ADD
         return targets;

@@ -193,6 +193,14 @@ class LifOperands {
   int64_t steps_ = 0;
 };
 
+// Calls use(T{}), T being the element type of the current, which is the first argument.
+template <class Use>
+xla::ffi::Error with_current(const xla::ffi::RemainingArgs& arguments, Use use) {
+  const auto current = arguments.get<xla::ffi::AnyBuffer>(0);
+  if (current.has_error()) return current.error();
+  return with_element_type(*current, use);
+}
+
 // (current, decay, threshold, v0) -> (spikes, v_final[, checkpoints if every > 0][, membrane])
 template <class T>
 xla::ffi::Error decode(LifOperands operands, LifForward<T>& call) {

@@ -21,8 +21,8 @@
 
 namespace spikegrad {
 
-enum class Order : int64_t { charge_fire_reset, reset_undecayed, fire_charge };
-enum class Reset : int64_t { none, subtract, zero };
+enum class Order : int32_t { charge_fire_reset, reset_undecayed, fire_charge };
+enum class Reset : int32_t { none, subtract, zero };
 
 // What is known of a step when the kernels are compiled (CPU) or launched (CUDA).
 struct Rule {

@@ -1,0 +1,47 @@
+// How the kernels are loaded and launched.
+#ifndef SPIKEGRAD_CUDA_LAUNCH_H_
+#define SPIKEGRAD_CUDA_LAUNCH_H_
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace spikegrad::cuda {
+
+// Of the current device.
+inline cudaError_t count_multiprocessors(int& count) {
+  int device;
+  if (cudaError_t error = cudaGetDevice(&device); error != cudaSuccess) return error;
+  return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+}
+
+// A grid that strides over its work: as many blocks as that is worth and the device can run at a time, so that each
+// works out its parameters once.
+struct Grid {
+  int64_t worth;      // blocks
+  int64_t at_a_time;  // the same
+  int threads;        // a block
+  int64_t shared_bytes = 0;
+};
+
+template <class... Params, class... Args>
+cudaError_t launch_kernel(void (*kernel)(Params...), const Grid& grid, cudaStream_t stream, Args... args) {
+  if (grid.worth == 0) return cudaSuccess;
+  cudaLaunchConfig_t config = {};
+  config.gridDim.x = static_cast<unsigned>(grid.worth < grid.at_a_time ? grid.worth : grid.at_a_time);
+  config.blockDim.x = static_cast<unsigned>(grid.threads);
+  config.dynamicSmemBytes = static_cast<size_t>(grid.shared_bytes);
+  config.stream = stream;
+  return cudaLaunchKernelEx(&config, kernel, args...);
+}
+
+// Under lazy loading a kernel is loaded when its attributes are asked for, at the latest.
+template <class... Params>
+cudaError_t load_kernel(void (*kernel)(Params...)) {
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, kernel);
+}
+
+}  // namespace spikegrad::cuda
+
+#endif  // SPIKEGRAD_CUDA_LAUNCH_H_
