@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "cpu/instruction_set.h"
+#include "cpu/lif_kernels.h"
 #include "held.h"
+#include "lif_calls.h"
 #include "math/element.h"
 #include "math/families.h"
 #include "math/half.h"
@@ -70,6 +72,26 @@ void define_family(py::module_& m, const std::string& name, ElementKernels<T> Ke
 }
 
 template <class T>
+void define_lif_of(py::module_& m, const std::string& dtype, const LifElementKernels<T>& kernels) {
+  define_lif<T>(m, "lif_" + dtype, [&kernels](const LifForward<T>& call) {
+    kernels.forward(call, 0, call.layer.shape.outer * call.layer.shape.inner);
+  });
+#define SPIKEGRAD_DEFINE(name, Family)                                                                            \
+  define_lif_tangent<T>(m, "lif_tangent_" #name "_" + dtype,                                                      \
+                        [&kernels](const LifTangent<T>& call, const std::vector<double>& given) {                 \
+                          const Family g = prepared<Family, Wide<T>>(given, 0);                                   \
+                          kernels.of(g).tangent(call, 0, call.layer.shape.outer * call.layer.shape.inner, g);     \
+                        });                                                                                       \
+  define_lif_cotangent<T>(m, "lif_cotangent_" #name "_" + dtype,                                                  \
+                          [&kernels](const LifCotangent<T>& call, const std::vector<double>& given) {             \
+                            const Family g = prepared<Family, Wide<T>>(given, 0);                                 \
+                            kernels.of(g).cotangent(call, 0, call.layer.shape.outer * call.layer.shape.inner, g); \
+                          });
+  SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
+}
+
+template <class T>
 void define(py::module_& m, const std::string& dtype, ElementKernels<T> Kernels::* table) {
   using H = Held<T>;
   using N = typename H::type;
@@ -104,6 +126,11 @@ PYBIND11_MODULE(spikegrad_scalar, m) {
 #define SPIKEGRAD_DEFINE(name, Family) define_terms<Family>(m, #name);
   SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
 #undef SPIKEGRAD_DEFINE
+  // By the instruction set that rounds as the scalar functions here do.
+  define_lif_of(m, "f16", baseline::lif_kernels.f16);
+  define_lif_of(m, "bf16", baseline::lif_kernels.bf16);
+  define_lif_of(m, "f32", baseline::lif_kernels.f32);
+  define_lif_of(m, "f64", baseline::lif_kernels.f64);
   m.def("widen_f16", py::vectorize([](uint16_t x) { return widen(Float16{x}); }));
   m.def("narrow_f16", py::vectorize([](float x) { return narrow(x, Float16{}).bits; }));
   m.def("widen_bf16", py::vectorize([](uint16_t x) { return widen(BFloat16{x}); }));

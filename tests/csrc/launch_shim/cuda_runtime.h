@@ -6,6 +6,8 @@
 #include <barrier>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -27,6 +29,7 @@ struct dim3 {
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes;
   cudaStream_t stream;
 };
 
@@ -42,7 +45,13 @@ struct Shape {
 };
 inline Shape shape;
 
+// What the last launch asked for.
+inline cudaLaunchConfig_t launched;
+
 inline std::barrier<>* threads_of_block;
+
+// In place of an `extern __shared__` array.
+inline void* dynamic_shared_memory;
 
 }  // namespace launch_shim
 
@@ -66,8 +75,14 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, Kernel*) {
 template <class... Params, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args... args) {
   dim3 grid = config->gridDim, block = config->blockDim;
+  launch_shim::launched = *config;
   if (launch_shim::shape.blocks) grid.x = launch_shim::shape.blocks;
   if (launch_shim::shape.threads) block.x = launch_shim::shape.threads;
+  // Allocated to the byte, for AddressSanitizer; as much a thread as was asked for, and NaN to begin with.
+  const size_t shared_bytes = config->dynamicSmemBytes / config->blockDim.x * block.x;
+  const std::unique_ptr<char[]> shared(new char[shared_bytes]);
+  std::memset(shared.get(), 0xff, shared_bytes);
+  launch_shim::dynamic_shared_memory = shared.get();
   // A thread that left a kernel early waits at the second barrier, not at the first: what would hang on the device
   // hangs here.
   std::barrier<> synchronised(block.x), finished(block.x);

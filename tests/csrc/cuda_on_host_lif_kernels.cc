@@ -1,0 +1,1 @@
+#include "cuda/lif_kernels.cu"
