@@ -12,14 +12,14 @@ from promised import needs_cuda_module
 from spikegrad import targets
 from spikegrad.primitives.spike_derivative import spike_derivative
 
-CALL = re.compile(r"stablehlo.custom_call @(spikegrad\S+?)\((.*?)\) \{(.*)\} : \((.*?)\) -> (\S+)")
+CALL = re.compile(r"stablehlo.custom_call @(spikegrad\S+?)\((.*?)\) \{(.*)\} : \((.*?)\) -> \(?([^()]+)\)?")
 ELEMENT = {jnp.float16: "f16", jnp.bfloat16: "bf16", jnp.float32: "f32", jnp.float64: "f64"}
 
 platforms = pytest.mark.parametrize("platform", ["cpu", pytest.param("cuda", marks=needs_cuda_module)])
 
 
 def calls(f, *args, platform):
-    """(target, attributes, operand types, result type) of each of our calls."""
+    """(target, attributes, operand types, result types) of each of our calls."""
     text = jax.jit(f).trace(*args).lower(lowering_platforms=(platform,)).as_text()
     return [(m[1], m[3], m[4].split(", "), m[5]) for m in map(CALL.search, text.splitlines()) if m]
 
@@ -66,6 +66,51 @@ def test_a_derivative(case, platform, dtype, scalar_t, order, x64):
 
 
 @platforms
+@pytest.mark.parametrize("scalar", [False, True])
+@pytest.mark.parametrize("dtype", ELEMENT, ids=lambda d: d.__name__)
+def test_lif_and_its_cotangent(case, platform, dtype, scalar, x64):
+    wide = jnp.float64 if dtype == jnp.float64 else jnp.float32
+    current, state = jnp.zeros((5, 4, 3), dtype), jnp.zeros(() if scalar else (4, 3), wide)
+    v_bar = jnp.zeros((4, 3), wide)
+
+    def f(current, decay, v0, spikes_bar, v_bar):
+        layer = partial(spikegrad.lif, threshold=1.0, reset="zero", order="fire_charge", surrogate=case.make())
+        return jax.vjp(lambda c, d, v: layer(c, d, v0=v), current, decay, v0)[1]((spikes_bar, v_bar))
+
+    found = calls(f, current, state, state, current, v_bar, platform=platform)
+    assert [call[0] for call in found] == ["spikegrad.lif.v1", f"spikegrad.lif_cotangent.{case.family}.v1"]
+    element, number = ELEMENT[dtype], ELEMENT[wide]
+    over_time, one = f"tensor<5x4x3x1x{element}>", f"tensor<{number}>"
+    state, checkpoints = f"tensor<1x4x3x1x{number}>", f"tensor<3x4x3x1x{number}>"
+    decay = one if scalar else state
+    (_, forward, operands, results), (_, backward, of_cotangent, from_cotangent) = found
+    assert operands == [over_time, decay, one, decay]
+    assert results == f"{over_time}, {state}, {checkpoints}"
+    parameters = [one] * len(case.operands(current))
+    membrane_bar = f"tensor<{element}>"
+    assert of_cotangent == [over_time, decay, one, checkpoints, over_time, state, membrane_bar, *parameters]
+    assert from_cotangent == ", ".join([over_time, state, state, state])
+    attributes = "{axis = 0 : i64, detach_reset = 0 : i64, every = 2 : i64, order = 2 : i64, reset = 2 : i64, steps = 5 : i64}"
+    for text in (forward, backward):
+        assert f"mhlo.backend_config = {attributes}" in text
+        assert 'num_batch_dims = "3"' in text
+        # Row-major all of them, but for the scalars.
+        assert set(re.findall(r"dense<[^>]*> : tensor<\dxindex>", text)) == {
+            "dense<[3, 2, 1, 0]> : tensor<4xindex>",
+            "dense<> : tensor<0xindex>",
+        }
+        assert "{i=5, j=4, k=3, l=1, m=1, n=3}, custom>" in text
+
+
+@platforms
+def test_lif_in_forward_mode(case, platform):
+    current = jnp.zeros((5, 4, 3))
+    f = partial(spikegrad.lif, decay=0.9, threshold=1.0, surrogate=case.make())
+    targets = [call[0] for call in calls(lambda x, t: jax.jvp(f, (x,), (t,)), current, current, platform=platform)]
+    assert targets == ["spikegrad.lif.v1", f"spikegrad.lif_tangent.{case.family}.v1"]
+
+
+@platforms
 def test_rank_0(case, platform):
     ((_, attributes, operands, result),) = calls(case.make(), jnp.zeros(()), platform=platform)
     assert operands == [result] == ["tensor<1xf32>"]
@@ -83,6 +128,10 @@ def test_the_reference_where_it_belongs(case, platform, x64):
     name, value = next(iter(case.parameters.items()))
     array = {**case.parameters, name: jnp.full((4, 3), value)}
     assert not calls(case.surrogate(**array).surrogate_grad, x, platform=platform)
+    layer = partial(spikegrad.lif, decay=0.9, threshold=1.0, surrogate=spike)
+    assert not any("lif" in call[0] for call in calls(layer, x.astype(jnp.float8_e4m3fn), platform=platform))
+    with spikegrad.kernels(False):
+        assert not calls(layer, x, platform=platform)
 
 
 @platforms

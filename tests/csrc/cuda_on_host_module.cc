@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "buffer.h"
@@ -66,8 +67,7 @@ PYBIND11_MODULE(spikegrad_cuda_on_host, m) {
   m.def("set_shape", [](unsigned blocks, unsigned threads) { launch_shim::shape = {blocks, threads}; });
   // Blocks, threads a block, and bytes of shared memory that the last launch asked for; all 0 if there was none since.
   m.def("take_launched", [] {
-    const cudaLaunchConfig_t config = launch_shim::launched;
-    launch_shim::launched = {};
+    const cudaLaunchConfig_t config = std::exchange(launch_shim::launched, launch_shim::kNothing);
     return py::make_tuple(config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes);
   });
 #define SPIKEGRAD_DEFINE(name, Family, dtype, T) define_family<T, Family>(m, #name, dtype);

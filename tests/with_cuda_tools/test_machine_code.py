@@ -1,7 +1,8 @@
-"""The machine code in the CUDA module, for each architecture: no local memory, and 128-bit accesses."""
+"""The machine code in the CUDA module, for each architecture: no local memory, wide accesses, early loads."""
 
 import collections
 import functools
+import itertools
 import re
 import shutil
 import subprocess
@@ -11,16 +12,20 @@ import pytest
 from spikegrad import _cuda
 
 DTYPES = ("Float16", "BFloat16", "float", "double")
-KERNELS = {
-    f"{kernel}<{dtype}{family}>"
-    for dtype in DTYPES
-    for kernel, families in (
-        ("spike", ("",)),
-        ("surrogate_gradient", (", GaussianMixture", ", Sigmoid")),
-        ("surrogate_derivative", (", GaussianMixture", ", Sigmoid")),
-    )
-    for family in families
-}
+FAMILIES = (", GaussianMixture", ", Sigmoid")
+
+
+def of_every_type(kernel, families):
+    return {f"{kernel}<{dtype}{family}>" for dtype in DTYPES for family in families}
+
+
+ELEMENTWISE = (
+    of_every_type("spike", ("",))
+    | of_every_type("surrogate_gradient", FAMILIES)
+    | of_every_type("surrogate_derivative", FAMILIES)
+)
+LIF = of_every_type("lif", ("",)) | of_every_type("lif_tangent", FAMILIES) | of_every_type("lif_cotangent", FAMILIES)
+KERNELS = ELEMENTWISE | LIF
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 
 
@@ -95,7 +100,7 @@ def test_no_spills_and_no_local_memory(kernel, architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("kernel", sorted(KERNELS))
+@pytest.mark.parametrize("kernel", sorted(ELEMENTWISE))
 def test_vectors_are_loaded_and_stored_whole(kernel, architecture):
     """x alone, and x and t where that is an array too; one element at a time only in the remainder."""
     used = collections.Counter(instructions()[kernel, architecture])
@@ -106,6 +111,21 @@ def test_vectors_are_loaded_and_stored_whole(kernel, architecture):
     loads = 1 if kernel.startswith("spike") else 3
     assert wide("LDG") >= loads
     assert wide("STG") >= 1
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("kernel", sorted(LIF))
+def test_several_steps_are_loaded_at_once(kernel, architecture):
+    """Before anything is stored or branched upon; and from what is known to be global memory."""
+    code = [name.split(".")[0] for name in instructions()[kernel, architecture]]
+    assert not {"LD", "ST"} & set(code)
+    at_once = max(
+        sum(name == "LDG" for name in stretch)
+        for stores_or_jumps, stretch in itertools.groupby(code, lambda name: name in ("STG", "BRA", "CALL"))
+        if not stores_or_jumps
+    )
+    # 16 bytes of doubles and floats a thread for each array of a derivative, and twice that of the forward.
+    assert at_once >= (4 if "double" in kernel else 8)
 
 
 def test_subnormals_are_kept():

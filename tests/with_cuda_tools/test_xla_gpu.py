@@ -132,7 +132,30 @@ def test_a_training_step(case, devices, dtype):
     assert "[8,64,1]{2,1,0} custom-call" in text
 
 
-def test_calls_are_captured_in_cuda_graphs(case, devices, dump):
+@pytest.fixture
+def captured(dump):
+    """Compiles, and tells of each of our calls whether it is part of a CUDA graph."""
+
+    def run(f, *args):
+        before = set(dump.iterdir())
+        compiled(f, *args)
+        written = (path for path in set(dump.iterdir()) - before if "thunk_sequence_after" in path.name)
+        graph, found = None, []
+        for indent, kind in re.findall(
+            r"^( *)\d+: (\w+)", "".join(path.read_text() for path in written), re.MULTILINE
+        ):
+            if graph is not None and len(indent) <= graph:
+                graph = None
+            if kind == "kCommandBuffer":
+                graph = len(indent)
+            if kind == "kCustomCall":
+                found.append(graph is not None)
+        return found
+
+    return run
+
+
+def test_calls_are_captured_in_cuda_graphs(case, devices, captured):
     """What decides is the trait that our handlers were registered with."""
     spike = case.make()
 
@@ -141,19 +164,7 @@ def test_calls_are_captured_in_cuda_graphs(case, devices, dump):
             x = pullback(spike, x * 2, x)
         return x
 
-    before = set(dump.iterdir())
-    m = Mesh(np.array(devices), ("i",))
-    compiled(five_in_a_row, array(m, P("i")))
-    thunks = "".join(path.read_text() for path in set(dump.iterdir()) - before if "thunk_sequence_after" in path.name)
-    graph, captured = None, []
-    for indent, kind in re.findall(r"^( *)\d+: (\w+)", thunks, re.MULTILINE):
-        if graph is not None and len(indent) <= graph:
-            graph = None
-        if kind == "kCommandBuffer":
-            graph = len(indent)
-        if kind == "kCustomCall":
-            captured.append(graph is not None)
-    assert captured == [True] * 5
+    assert captured(five_in_a_row, array(Mesh(np.array(devices), ("i",)), P("i"))) == [True] * 5
 
 
 def test_float64(case, devices, x64):
@@ -167,3 +178,59 @@ def test_without_kernels_there_is_no_call(case, devices):
     m = Mesh(np.array(devices), ("i",))
     with spikegrad.kernels(False):
         assert not calls(compiled(partial(pullback, case.make()), *[array(m, P("i"))] * 2))
+
+
+def lif_and_gradient(case, **options):
+    """The layer's outputs and all of its gradients, with a cotangent for each output."""
+
+    def f(current, decay, threshold, v0, spikes_bar, v_bar):
+        layer = partial(spikegrad.lif, surrogate=case.make(), **options)
+        outs, pull_back = jax.vjp(lambda c, d, t, v: layer(c, d, t, v0=v), current, decay, threshold, v0)
+        return outs, pull_back((spikes_bar, v_bar))
+
+    return f
+
+
+def lif_operands(mesh, spec):
+    """Current, decay, threshold, v0, and the cotangents of spikes and v_final."""
+    current = array(mesh, spec, (32, 64, 16))
+    state = array(mesh, P(*spec[1:]), (64, 16))
+    return current, *[state] * 3, current, state
+
+
+def of_lif(case):
+    return {"spikegrad.lif.v1", f"spikegrad.lif_cotangent.{case.family}.v1"}
+
+
+@pytest.mark.parametrize("spec", [P(None, "i"), P(None, "i", "j"), P(None, ("i", "j")), P(None, None, ("j", "i"))], ids=str)
+@pytest.mark.parametrize("order", ["charge_fire_reset", "reset_undecayed"])
+def test_lif_sharded_over_neurons(case, mesh, spec, order):
+    text = compiled(lif_and_gradient(case, order=order), *lif_operands(mesh, spec))
+    assert set(calls(text)) == of_lif(case)
+    assert len(calls(text)) == 2
+    assert not COLLECTIVE.search(text), COLLECTIVE.findall(text)
+    assert not re.search(r"= \S+ (copy|transpose)\(", text)
+
+
+def test_lif_sharded_over_time_is_gathered(case, devices):
+    m = Mesh(np.array(devices).reshape(2, 2), ("i", "j"))
+    current, *others = lif_operands(m, P("i", "j"))
+    text = compiled(lif_and_gradient(case), current, *others)
+    assert set(calls(text)) == of_lif(case)
+    assert "all-gather" in COLLECTIVE.findall(text)
+    # All of time, and what is left of the neurons.
+    assert re.search(r"f32\[32,32,16,1\]\S* custom-call|f32\[32,32,16,1\][^=]*\) custom-call", text)
+
+
+def test_lif_forward_mode(case, mesh):
+    current, decay, *_ = lif_operands(mesh, P(None, "i", "j"))
+    f = partial(spikegrad.lif, threshold=1.0, surrogate=case.make())
+    text = compiled(lambda x, d, t: jax.jvp(f, (x, d), (t, d)), current, decay, current)
+    assert f"spikegrad.lif_tangent.{case.family}.v1" in calls(text)
+    assert not COLLECTIVE.search(text)
+    assert not re.search(r"= \S+ (copy|transpose)\(", text)
+
+
+def test_lif_is_captured_in_cuda_graphs(case, devices, captured):
+    m = Mesh(np.array(devices), ("i",))
+    assert captured(lif_and_gradient(case), *lif_operands(m, P(None, "i"))) == [True] * 2

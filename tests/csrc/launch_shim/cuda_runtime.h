@@ -46,7 +46,8 @@ struct Shape {
 inline Shape shape;
 
 // What the last launch asked for.
-inline cudaLaunchConfig_t launched;
+inline constexpr cudaLaunchConfig_t kNothing = {{0, 0, 0}, {0, 0, 0}, 0, nullptr};
+inline cudaLaunchConfig_t launched = kNothing;
 
 inline std::barrier<>* threads_of_block;
 
