@@ -90,9 +90,11 @@ def test_lif_and_its_cotangent(case, platform, dtype, scalar, x64):
     membrane_bar = f"tensor<{element}>"
     assert of_cotangent == [over_time, decay, one, checkpoints, over_time, state, membrane_bar, *parameters]
     assert from_cotangent == ", ".join([over_time, state, state, state])
-    attributes = "{axis = 0 : i64, detach_reset = 0 : i64, every = 2 : i64, order = 2 : i64, reset = 2 : i64, steps = 5 : i64}"
+    attributes = (
+        "axis = 0 : i64, detach_reset = 0 : i64, every = 2 : i64, order = 2 : i64, reset = 2 : i64, steps = 5 : i64"
+    )
     for text in (forward, backward):
-        assert f"mhlo.backend_config = {attributes}" in text
+        assert f"mhlo.backend_config = {{{attributes}}}" in text
         assert 'num_batch_dims = "3"' in text
         # Row-major all of them, but for the scalars.
         assert set(re.findall(r"dense<[^>]*> : tensor<\dxindex>", text)) == {
