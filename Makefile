@@ -146,7 +146,7 @@ preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-nam
 
 asan: .venv/main/done .venv/asan/done
 	PYTHONPATH=.venv/asan/site ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(call preload,asan) \
-	  $(RUN) $(PYTEST) tests/test_accuracy.py tests/test_handlers.py tests/test_cuda_kernels.py
+	  $(RUN) $(PYTEST) tests/test_accuracy.py tests/test_handlers.py tests/test_cuda_kernels.py tests/test_cuda_lif.py
 
 tsan: .venv/main/done .venv/tsan/done
 	PYTHONPATH=.venv/tsan/site TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 $(call preload,tsan) \

@@ -26,6 +26,17 @@ def cpu(*arrays):
     return [jax.device_put(a, jax.devices("cpu")[0]) for a in arrays]
 
 
+def assert_same_on_cpu(f, *operands):
+    """To the bit, but for the sign and payload of a NaN."""
+    both = jax.jit(f)(*operands), jax.jit(f)(*cpu(*operands))
+    for actual, expected in zip(*map(jax.tree.leaves, both), strict=True):
+        actual, expected = np.asarray(actual), np.asarray(expected)
+        nan = np.isnan(expected.astype(np.float64))
+        np.testing.assert_array_equal(np.isnan(actual.astype(np.float64)), nan)
+        bits = {2: np.uint16, 4: np.uint32, 8: np.uint64}[actual.dtype.itemsize]
+        np.testing.assert_array_equal(actual.view(bits)[~nan], expected.view(bits)[~nan])
+
+
 def test_the_compiled_program_holds_our_calls(case):
     spike = case.make()
     text = jax.jit(jax.grad(lambda x: spike(x).sum())).lower(jnp.zeros(8)).compile().as_text()
@@ -51,14 +62,27 @@ def test_values_are_those_of_the_cpu_to_the_bit(case, dtype, size, x64):
         scalar = spike_derivative(x, t[0], *parameters, family=case.family, order=0)
         return spike(x), scalar, *orders
 
-    on_gpu = jax.jit(everything)(x, t, *parameters)
-    on_cpu = jax.jit(everything)(*cpu(x, t, *parameters))
-    for actual, expected in zip(on_gpu, on_cpu, strict=True):
-        actual, expected = np.asarray(actual), np.asarray(expected)
-        nan = np.isnan(expected.astype(np.float64))
-        np.testing.assert_array_equal(np.isnan(actual.astype(np.float64)), nan)
-        bits = {2: np.uint16, 4: np.uint32, 8: np.uint64}[actual.dtype.itemsize]
-        np.testing.assert_array_equal(actual.view(bits)[~nan], expected.view(bits)[~nan])
+    assert_same_on_cpu(everything, x, t, *parameters)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64], ids=lambda d: d.__name__)
+@pytest.mark.parametrize("order", ["charge_fire_reset", "reset_undecayed", "fire_charge"])
+@pytest.mark.parametrize("steps, neurons, every", [(1, 1, None), (100, 1000, None), (37, 131_073, 5), (2000, 3, 2000)])
+def test_a_lif_layer_is_that_of_the_cpu_to_the_bit(case, dtype, order, steps, neurons, every, x64):
+    """The last of these sizes is a segment that shared memory does not hold."""
+    rng = np.random.default_rng(steps)
+    wide = jnp.float64 if dtype == jnp.float64 else jnp.float32
+    x, x_dot, spikes_bar = (jnp.asarray(rng.standard_normal((steps, neurons)), dtype) for _ in range(3))
+    decay, threshold, v0, v_bar = (jnp.asarray(rng.uniform(0.5, 1, neurons), wide) for _ in range(4))
+
+    def everything(x, decay, threshold, v0, x_dot, spikes_bar, v_bar):
+        def layer(x, decay, threshold, v0):
+            return spikegrad.lif(x, decay, threshold, v0=v0, order=order, surrogate=case.make(), checkpoint_every=every)
+
+        outs, pull_back = jax.vjp(layer, x, decay, threshold, v0)
+        return outs, pull_back((spikes_bar, v_bar)), jax.jvp(lambda x: layer(x, decay, threshold, v0), (x,), (x_dot,))
+
+    assert_same_on_cpu(everything, x, decay, threshold, v0, x_dot, spikes_bar, v_bar)
 
 
 def test_parameters_that_were_just_computed_on_the_device(case):
