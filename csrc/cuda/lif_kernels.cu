@@ -234,10 +234,19 @@ __device__ __forceinline__ void pull_back(const LifCotangent<T>& call, int slots
     auto checkpoint = neuron.row(call.checkpoints, checkpoint_count, checkpoint_count - 1, -1);
     const W decay = neuron.state(layer.decay), threshold = neuron.state(layer.threshold);
     W v_bar = neuron.state(call.v_final_bar), decay_bar = 0, threshold_bar = 0;
+    const W last_spike_bar = is_early(layer) ? to_wide(spikes_bar.next()) : W(0);
     for (int64_t end = steps, first = (checkpoint_count - 1) * every; end > 0; first -= every) {
       const W before_first = checkpoint.next();
       while (end > first) {
         const int64_t begin = end - first > slots ? end - slots : first;
+        // On their way while the segment is recomputed. No spike is written for step 0 where all are early.
+        int spikes_left = static_cast<int>(end - begin) - (is_early(layer) && begin == 0);
+        auto backwards = ahead<kAhead>(static_cast<int>(end - begin), [&] {
+          SpikeAndMembrane<T> bars = {{}, membrane_bar.next()};
+          if (spikes_left-- > 0) bars.spike = spikes_bar.next();
+          return bars;
+        });
+
         auto current = neuron.row(layer.current, steps, first, 1);
         W v = before_first;
         W* compared_at = all_compared;
@@ -254,17 +263,11 @@ __device__ __forceinline__ void pull_back(const LifCotangent<T>& call, int slots
           v = out.state;
         });
         if (end == steps && is_early(layer)) {
-          const W distance_bar = gradient(v - threshold, to_wide(spikes_bar.next()));
+          const W distance_bar = gradient(v - threshold, last_spike_bar);
           v_bar += distance_bar;
           threshold_bar -= distance_bar;
         }
-        // No spike is written for step 0 where all are early.
-        int spikes_left = static_cast<int>(end - begin) - (is_early(layer) && begin == 0);
-        ahead<kAhead>(static_cast<int>(end - begin), [&] {
-          SpikeAndMembrane<T> bars = {{}, membrane_bar.next()};
-          if (spikes_left-- > 0) bars.spike = spikes_bar.next();
-          return bars;
-        }).for_each([&](SpikeAndMembrane<T> bars) {
+        backwards.for_each([&](SpikeAndMembrane<T> bars) {
           compared_at -= width;
           const W u = *compared_at, distance = u - threshold;
           const StepCotangent<W> bar = {v_bar, to_wide(bars.membrane), to_wide(bars.spike)};
