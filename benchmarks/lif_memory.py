@@ -65,8 +65,8 @@ def _memory(alone: Problem, after_linear: Problem, layer: Layer) -> Memory:
     return Memory(
         kept=sum(leaf.nbytes for leaf in held.values()),
         current_kept=current_kept,
-        layer=_temporaries(alone.gradient(layer), alone.weights, *alone.operands),
-        linear=_temporaries(after_linear.gradient(layer), after_linear.weights, *after_linear.operands),
+        layer=_temporaries(alone.value_and_gradient(layer), alone.weights, *alone.operands),
+        linear=_temporaries(after_linear.value_and_gradient(layer), after_linear.weights, *after_linear.operands),
     )
 
 

@@ -3,8 +3,8 @@
     u = decay v + x,   s = H(u - threshold),   v = u - s threshold
 
 Of the opponents the fastest is looked for first, row by row, and then takes turns with ours; the plain scan always
-does, whoever was the fastest in so short a look. The gradient is that of a weighted sum of the spikes, hence forward
-and backward together. In it nobody asks for the spikes: XLA leaves them out of a scan, ours computes them.
+does, whoever was the fastest in so short a look. The gradient is that of a weighted sum of the spikes, together with
+the sum itself, as a training step asks for both; hence forward and backward together.
 
 Run as a program it writes the rows that something is promised of to a file: so a process with other settings can
 measure the same.
@@ -180,20 +180,20 @@ class Problem:
             return layer
         return lambda current: layer(current, DECAY, THRESHOLD)
 
-    def gradient(self, layer: Layer) -> Callable[..., tuple[Array, ...]]:
+    def value_and_gradient(self, layer: Layer) -> Callable[..., tuple[Array, tuple[Array, ...]]]:
         spikes = self.forward(layer)
 
         def weighted_sum(weights: Array, *operands: Array) -> Array:
             return jnp.sum(spikes(*operands) * weights)
 
-        return jax.grad(weighted_sum, argnums=tuple(range(1, 1 + self.differentiated)))
+        return jax.value_and_grad(weighted_sum, argnums=tuple(range(1, 1 + self.differentiated)))
 
     def call(self, direction: str, layer: Layer) -> Callable[[], None]:
         """A call to be timed, of what is compiled once."""
         if direction == FORWARD:
             return blocking(jax.jit(self.forward(layer)), *self.operands)
         if direction == GRADIENT:
-            return blocking(jax.jit(self.gradient(layer)), self.weights, *self.operands)
+            return blocking(jax.jit(self.value_and_gradient(layer)), self.weights, *self.operands)
         # What the forward keeps are the leaves of the pullback, and so arguments: nothing of it is computed again that
         # the layer itself does not compute again.
         _, pullback = jax.vjp(jax.jit(self.forward(layer)), *self.operands)
@@ -225,7 +225,10 @@ def _check_agreement(asked: Problem, compared: Mapping[str, Layer]) -> None:
     and what that neuron does afterwards differs too.
     """
     ours, *others = (
-        (jax.jit(asked.forward(layer))(*asked.operands), jax.jit(asked.gradient(layer))(asked.weights, *asked.operands))
+        (
+            jax.jit(asked.forward(layer))(*asked.operands),
+            jax.jit(asked.value_and_gradient(layer))(asked.weights, *asked.operands)[1],
+        )
         for layer in compared.values()
     )
     tolerance = 1e-3 if asked.case.dtype == "float32" else 0.02
