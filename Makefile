@@ -123,7 +123,7 @@ format: .venv/main/done
 	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
 # Every test that asks anything of jax; of the references, which share their rules, the Gaussian's.
-VERSIONS := --ignore=tests/test_accuracy.py --ignore=tests/test_cuda_kernels.py \
+VERSIONS := $(foreach file,accuracy cuda_kernels cuda_lif handlers lif_handlers benchmark_report,--ignore=tests/test_$(file).py) \
   -k "not (reference and (multi_gaussian or sigmoid))"
 versions: .venv/oldest/done .venv/newest/done
 	.venv/oldest/bin/python $(PYTEST) $(VERSIONS)
@@ -146,7 +146,7 @@ preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-nam
 
 asan: .venv/main/done .venv/asan/done
 	PYTHONPATH=.venv/asan/site ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(call preload,asan) \
-	  $(RUN) $(PYTEST) tests/test_accuracy.py tests/test_handlers.py tests/test_cuda_kernels.py tests/test_cuda_lif.py
+	  $(RUN) $(PYTEST) tests/test_accuracy.py tests/test_handlers.py tests/test_lif_handlers.py tests/test_cuda_kernels.py tests/test_cuda_lif.py
 
 tsan: .venv/main/done .venv/tsan/done
 	PYTHONPATH=.venv/tsan/site TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 $(call preload,tsan) \

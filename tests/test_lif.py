@@ -23,7 +23,7 @@ def check(operands, order, reset, **options):
 
 @pytest.mark.parametrize("order, reset", RULES)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
-@pytest.mark.parametrize("steps, shape", [(1, ()), (2, (1,)), (5, (3, 67)), (64, (1025,)), (257, (7,)), (4096, (33,))])
+@pytest.mark.parametrize("steps, shape", [(1, ()), (5, (3, 67)), (40, (9001,)), (4096, (3,))])
 def test_every_rule_dtype_and_length(order, reset, dtype, steps, shape):
     check(draw(0, steps, shape, dtype, scales=shape), order, reset)
 

@@ -59,8 +59,14 @@ def assert_near(actual, wanted, tolerance):
         np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * np.max(np.abs(want), initial=1e-30))
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("order, reset, detach_reset", RULES_AND_DETACHMENT)
+# Every rule for the Gaussian; of the others, whose part is the same in each rule, one.
+FIRST = [
+    *((CASES[0], *rule) for rule in RULES_AND_DETACHMENT),
+    *((case, ORDERS[0], "zero", False) for case in CASES[1:]),
+]
+
+
+@pytest.mark.parametrize("case, order, reset, detach_reset", FIRST, ids=str)
 def test_reverse_and_forward_mode_are_those_of_the_scan(x64, case, order, reset, detach_reset):
     rule = rule_of(order, reset, detach_reset)
     operands = draw(3, 29, (2, 33), np.float64, scales=(2, 33))
@@ -72,11 +78,11 @@ def test_reverse_and_forward_mode_are_those_of_the_scan(x64, case, order, reset,
     assert_near(mine, other, 1e-13)
 
 
-@pytest.mark.parametrize("order, reset", RULES)
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 3e-6), (np.float16, 6e-4), (jnp.bfloat16, 5e-3)])
-def test_every_dtype(order, reset, dtype, tolerance):
+def test_every_dtype(order, dtype, tolerance):
     """Of halves the current and the spikes are halves, and so their (co)tangents; all else is float32."""
-    rule = rule_of(order, reset)
+    rule = rule_of(order, "subtract")
     operands = draw(4, 40, (50,), dtype, scales=(50,))
     ours, theirs = by_lif(**rule), by_scan(**rule)
     weights = weights_like(theirs(*operands))
@@ -86,10 +92,10 @@ def test_every_dtype(order, reset, dtype, tolerance):
     assert_near(mine, other, tolerance)
 
 
-@pytest.mark.parametrize("order, reset", RULES)
-@pytest.mark.parametrize("steps, shape", [(1, ()), (2, (1,)), (16, (1031,)), (300, (3, 5)), (4096, (9,))])
-def test_every_length_and_size(order, reset, steps, shape):
-    rule = rule_of(order, reset)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("steps, shape", [(1, ()), (2, (1,)), (16, (9001,)), (300, (3, 5)), (4096, (9,))])
+def test_every_length_and_size(order, steps, shape):
+    rule = rule_of(order, "subtract")
     operands = draw(5, steps, shape, scales=shape)
     ours, theirs = by_lif(**rule), by_scan(**rule)
     weights = weights_like(theirs(*operands))
@@ -97,7 +103,7 @@ def test_every_length_and_size(order, reset, steps, shape):
 
 
 @pytest.mark.parametrize("order, reset", RULES)
-@pytest.mark.parametrize("every", [1, 2, 7, 29, 30, 31, 1000])
+@pytest.mark.parametrize("every", [1, 7, 30, 1000])
 def test_checkpoints_change_nothing(order, reset, every):
     """To the bit: what is recomputed is what was computed."""
     operands = draw(6, 30, (70,), scales=(70,))
