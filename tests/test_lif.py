@@ -1,5 +1,7 @@
 """The layer's values, to the bit against a NumPy loop, and what it says of bad input."""
 
+import doctest
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import spikegrad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recurrence import ORDERS, RESETS, RULES, draw, numpy_lif
-from spikegrad import GaussianGrad, lif
+from spikegrad import GaussianGrad, lif, neurons
 
 DTYPES = [np.float16, jnp.bfloat16, np.float32]
 
@@ -187,6 +189,10 @@ def test_the_compiled_program_is_one_call():
     text = jax.jit(lambda x: lif(x, 0.9, 1.0)).lower(jnp.ones((5, 3))).as_text()
     assert text.count("custom_call @spikegrad") == text.count("custom_call @spikegrad.lif.v1") == 1
     assert "while" not in text
+
+
+def test_the_example_in_the_docstring():
+    assert doctest.testmod(neurons, extraglobs={"jnp": jnp}).failed == 0
 
 
 def test_changed_values_compile_nothing():

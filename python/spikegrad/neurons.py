@@ -94,7 +94,8 @@ def lif(
         u_t = \mathrm{decay} \, u_{t-1} + x_t - s_{t-1} \, \mathrm{threshold}, \quad
         s_t = H(u_t - \mathrm{threshold}), \quad v_t = u_t
 
-    with :math:`s_{-1} = H(v_{-1} - \mathrm{threshold})`: that of snnTorch's ``"subtract"``. For ``"zero"`` it is
+    with :math:`s_{-1} = H(v_{-1} - \mathrm{threshold})`: that of snnTorch's ``"subtract"``, which has
+    `detach_reset=True`. For ``"zero"`` it is
     :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_{t-1}) + x_t`.
 
     ``"fire_charge"``: the same membrane, but a spike is put out by the step that resets it,
@@ -126,7 +127,7 @@ def lif(
         order: that of charge, spike and reset in a step.
         surrogate: the derivative of the spike. `GaussianGrad`, `MultiGaussianGrad` and `Sigmoid` with numbers as their
             parameters run on the kernels; others, and one's own, as `lax.scan`.
-        return_membrane: whether to return u too.
+        return_membrane: whether to return u too, as it is after the charge of each step.
         checkpoint_every: steps between two membranes that reverse mode keeps; by default about sqrt(T), which is the
             least memory for keeping and recomputing together.
 
@@ -141,9 +142,8 @@ def lif(
         ValueError: the current has no axis of time, or is sharded over it explicitly; an operand does not broadcast to
             a step; an option is none of its values.
 
-    >>> spikes, v_final = lif(jnp.full(6, 0.6), decay=0.5, threshold=1.0)
-    >>> spikes, v_final
-    (Array([0., 0., 1., 0., 0., 1.], dtype=float32), Array(0.05390625, dtype=float32))
+    >>> lif(jnp.full(6, 0.75), decay=0.5, threshold=1.0)
+    (Array([0., 1., 0., 1., 0., 1.], dtype=float32), Array(0.1640625, dtype=float32))
     """
     current = as_input(current, differentiable=True)
     if current.ndim == 0:

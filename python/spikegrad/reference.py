@@ -106,8 +106,8 @@ def lif(
     threshold and v0 have that dtype, and rank 0 or the shape of a step.
 
     Returns:
-        The spikes, in the current's dtype; the final membrane v; the membranes u that were compared with the threshold,
-        in the current's dtype; and v before each step, in the wide dtype.
+        The spikes, in the current's dtype; the final membrane v; the membranes u after the charge of each step, in the
+        current's dtype; and v before each step, in the wide dtype.
     """
     wide = wide_dtype(current.dtype)
 
