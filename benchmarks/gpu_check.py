@@ -172,6 +172,7 @@ def _measurements(path: Path) -> str:
     """The tables of what gpu_rows wrote; imported late, since it needs the package that was just built."""
     from benchmarks.competitors import FORMULA, OURS
     from benchmarks.gpu_rows import COPY, BandwidthRow
+    from benchmarks.lif_rows import LifRow
 
     found = json.loads(path.read_text())
     rows = [BandwidthRow(**row) for row in found["bandwidth"]]
@@ -190,8 +191,21 @@ def _measurements(path: Path) -> str:
         [[str(r["neurons"]), str(r["batch"]), r["direction"], f"{r['time_ratio']:.2f}"] for r in found["model"]],
         left=3,
     )
+    layers = table(
+        ["steps x neurons", "direction", "times the scan"],
+        [
+            [" x ".join(map(str, r.case.shape)), r.direction, f"{r.ratio:.1f}"]
+            for r in map(LifRow.from_json, found["lif"])
+        ],
+        left=2,
+    )
     note = "Below some 1e6 elements it is the time to launch."
-    return f"## Bandwidth\n\n{note}\n\n{bandwidth}\n\n## A recurrent layer under `lax.scan`\n\n{model}\n"
+    headed = {
+        "Bandwidth": f"{note}\n\n{bandwidth}",
+        "A recurrent layer under `lax.scan`": model,
+        "Whole layers": layers,
+    }
+    return "\n\n".join(f"## {title}\n\n{text}" for title, text in headed.items()) + "\n"
 
 
 def _report(about: Sequence[tuple[str, str]], outcomes: Sequence[Outcome], rows: Path, site: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a GPU is asked: the bandwidth that the spike and its VJP reach, and the recurrent model of model_rows.
+"""What a GPU is asked: the bandwidth of the spike and its VJP, the recurrent model of model_rows, and whole layers.
 
 `python -m benchmarks.gpu_rows --out FILE` writes everything as JSON; gpu_check runs it and makes a report of it.
 """
@@ -18,13 +18,14 @@ import jax.numpy as jnp
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks import environment, model_rows
-from benchmarks.competitors import FORMULA, OURS, SURROGATES, spikes, vjp
+from benchmarks import environment, lif_rows, model_rows
+from benchmarks.competitors import FORMULA, OURS, SCAN, SURROGATES, spikes, vjp
 from benchmarks.turns import take_turns
 
 COPY = "copy"
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 SIZES = tuple(10**k for k in range(4, 10))
+LAYERS = (lif_rows.Case(500, 16, 512), lif_rows.Case(500, 16, 4096), lif_rows.Case(500, None, 8192))
 IN_A_ROW = 20
 """Calls that are handed to the device before anybody waits: then a large call's time is the device's, not Python's."""
 
@@ -103,12 +104,16 @@ def main() -> None:
     options = parser.parse_args()
     if jax.default_backend() != "gpu" and not options.quick:
         raise SystemExit(f"there is no GPU: jax found {jax.devices()}")
-    found: dict[str, Any] = {"environment": environment.describe(), "bandwidth": [], "model": []}
+    found: dict[str, Any] = {"environment": environment.describe(), "bandwidth": [], "model": [], "lif": []}
     extent = model_rows.QUICK
     if not options.quick:
         extent = dataclasses.replace(extent, shapes=((64, 8), (128, 32), (512, 32), (512, 128)))
     for model_row in model_rows.measure(extent):
         found["model"].append(dataclasses.asdict(model_row) | {"time_ratio": model_row.time_ratio})
+    layers = lif_rows.QUICK if options.quick else lif_rows.Extent(cases=LAYERS, seconds=0.5)
+    # On a device a scan is bound by its launches, so that unrolling is the opponent too, but takes long to compile.
+    for lif_row in lif_rows.measure(dataclasses.replace(layers, opponents=(SCAN,)), "LIF"):
+        found["lif"].append(dataclasses.asdict(lif_row))
     for row in measure(SIZES[:2] if options.quick else SIZES, 0.2):
         found["bandwidth"].append(dataclasses.asdict(row))
         options.out.write_text(json.dumps(found))  # each time: whoever runs this may run out of time

@@ -50,6 +50,7 @@ for _primitive in (lif_tangent_p, lif_cotangent_p):
 
 OPERANDS = ("current", "decay", "threshold", "v0")
 _KINDS: tuple[Kind, ...] = ("time", "state", "state", "state", "checkpoints")
+_CHECKPOINTS = _KINDS.index("checkpoints")
 _TANGENT_KINDS: tuple[Kind, ...] = ("time", "state", "state", "state")
 _COTANGENT_KINDS: tuple[Kind, ...] = ("time", "state", "time")
 
@@ -129,7 +130,8 @@ def _jvp(
             operands = list(primals)
             operands[linear] = instantiated(tangents[linear], _dtypes(primals[linear]))
             terms.append(bind(primitive, *operands, **params))
-        others = [i for i in range(len(primals)) if i != 4 and i not in range(*linear.indices(len(primals)))]
+        linear_ones = range(*linear.indices(len(primals)))
+        others = [i for i in range(len(primals)) if i != _CHECKPOINTS and i not in linear_ones]
         moving = [i for i in others if not isinstance(tangents[i], ad.Zero)]
         if moving:
 
