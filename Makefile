@@ -123,7 +123,7 @@ format: .venv/main/done
 	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
 # Every test that asks anything of jax; of the references, which share their rules, the Gaussian's.
-VERSIONS := $(foreach file,accuracy cuda_kernels cuda_lif handlers lif_handlers benchmark_report,--ignore=tests/test_$(file).py) \
+VERSIONS := $(foreach file,accuracy cuda_kernels cuda_lif handlers lif lif_handlers benchmark_report,--ignore=tests/test_$(file).py) \
   -k "not (reference and (multi_gaussian or sigmoid))"
 versions: .venv/oldest/done .venv/newest/done
 	.venv/oldest/bin/python $(PYTEST) $(VERSIONS)
