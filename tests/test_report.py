@@ -17,16 +17,7 @@ def test_the_report():
     assert lines["jaxlib"] == jaxlib.__version__
     assert lines["FFI API running"].startswith("0.")
     assert lines["instruction set"] in ("avx512", "avx2", "baseline")
-    assert lines["FFI targets"].split(", ") == [
-        "spikegrad.gaussian_mixture.v1",
-        "spikegrad.heaviside.v1",
-        "spikegrad.lif.v1",
-        "spikegrad.lif_cotangent.gaussian_mixture.v1",
-        "spikegrad.lif_cotangent.sigmoid.v1",
-        "spikegrad.lif_tangent.gaussian_mixture.v1",
-        "spikegrad.lif_tangent.sigmoid.v1",
-        "spikegrad.sigmoid.v1",
-    ]
+    assert lines["FFI targets"].split(", ") == list(targets.FFI_TARGETS)  # test_export.py has their names
     assert {"module _cpu", "module _cuda", "threads", "kernels", "jax devices"} <= set(lines)
 
 

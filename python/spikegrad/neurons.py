@@ -135,7 +135,7 @@ def lif(
         `(spikes, v_final)`, or `(spikes, v_final, membrane)`. The spikes and the membrane u of each step have the shape
         and dtype of the current; `v_final`, the membrane after the last step, has the shape of a step, and float32
         (float64 where the current is): in which the membrane is held throughout, for float16 and bfloat16 too. Sums and
-        products are rounded one by one, so that the spikes are those of NumPy and PyTorch.
+        products are rounded one by one, as NumPy does it.
 
     Raises:
         TypeError: the current is not floating-point, or another operand no real number.
