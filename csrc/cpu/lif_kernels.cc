@@ -6,6 +6,7 @@
 
 #include "cpu/conversion_loops.h"
 #include "cpu/kernels.h"
+#include "cpu/value_loops.h"
 #include "cpu/vectorise.h"
 
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
@@ -14,9 +15,6 @@ namespace {
 // Neurons that go through time together, kBlock (lif_kernels.h) at most. What it was tuned on, in turns with the other
 // on one core: 1000 x 8192, float, in blocks of 8192 forward 1.4 and back 1.25 times as fast as in blocks of 2048,
 // these 1.6 and 1.4 times as fast as in blocks of 512.
-
-// Neurons of these that a step takes at once: what it keeps between its loops stays in the first-level cache.
-constexpr int64_t kStrip = 512;
 
 // Bytes that a block recomputes between two checkpoints, at most: narrower blocks, for the sake of the second-level
 // cache, lost more than they gained (with 128 KiB, 0.8 times as fast).
@@ -194,12 +192,6 @@ struct StepLoops {
                   const T* spike_dot, T* u_dot, int64_t count);
   // v becomes v'; `compared` is what was compared with the threshold (math/lif.h).
   void (*recompute)(const T* x, T* v, const T* decay, const T* threshold, T* compared, int64_t count);
-  // The distance and the spike's cotangent.
-  void (*cotangent)(const T* compared, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
-                    T* distance, T* spike_bar, int64_t count);
-  // v'_bar becomes v_bar. v, decay_bar and threshold_bar may be null, all three, or the last two are added to.
-  void (*pull_back)(const T* v, const T* distance, const T* decay, const StepCotangent<const T*>& bar,
-                    const T* distance_bar, T* x_bar, T* v_bar, T* decay_bar, T* threshold_bar, int64_t count);
 };
 
 template <class T, class R>
@@ -267,80 +259,6 @@ void recompute_loop(const T* x, T* v, const T* decay, const T* threshold, T* com
   }
 }
 
-template <class T, class R>
-void cotangent_loop(const T* compared, const T* decay, const T* threshold, const StepCotangent<const T*>& bar,
-                    T* distance, T* spike_bar, int64_t count) {
-  const StepCotangent<const T*> bars = bar;
-  SPIKEGRAD_VECTORISE
-  for (int64_t i = 0; i < count; i++) {
-    distance[i] = compared[i] - threshold[i];
-    spike_bar[i] = spike_cotangent(compared[i], decay[i], threshold[i], at(bars, i), R{});
-  }
-}
-
-template <class T, class R>
-void pull_back_loop(const T* v, const T* distance, const T* decay, const StepCotangent<const T*>& bar,
-                    const T* distance_bar, T* x_bar, T* v_bar, T* decay_bar, T* threshold_bar, int64_t count) {
-  const StepCotangent<const T*> bars = bar;
-  if (v) {
-    SPIKEGRAD_VECTORISE
-    for (int64_t i = 0; i < count; i++) {
-      const Pulled<T> pulled = pulled_back(v[i], heaviside(distance[i]), decay[i], at(bars, i), distance_bar[i], R{});
-      x_bar[i] = pulled.x;
-      v_bar[i] = pulled.v;
-      decay_bar[i] += pulled.decay;
-      threshold_bar[i] += pulled.threshold;
-    }
-  } else {
-    SPIKEGRAD_VECTORISE
-    for (int64_t i = 0; i < count; i++) {
-      const Pulled<T> pulled = pulled_back(T(0), heaviside(distance[i]), decay[i], at(bars, i), distance_bar[i], R{});
-      x_bar[i] = pulled.x;
-      v_bar[i] = pulled.v;
-    }
-  }
-}
-
-template <class T, bool kChargeFirst, Reset kReset, bool kDetachReset>
-StepLoops<T> loops_of() {
-  using R = StaticRule<kChargeFirst, kReset, kDetachReset>;
-  using Forward = StaticRule<kChargeFirst, kReset, false>;  // which a spike that is a constant does not change
-  return {forward_loop<T, Forward>,   tangent_loop<T, Forward>, advance_loop<T, R>,
-          recompute_loop<T, Forward>, cotangent_loop<T, R>,     pull_back_loop<T, Forward>};
-}
-
-template <class T, bool kChargeFirst>
-StepLoops<T> loops_of(Reset reset, bool detach_reset) {
-  switch (reset) {
-    case Reset::subtract:
-      return detach_reset ? loops_of<T, kChargeFirst, Reset::subtract, true>()
-                          : loops_of<T, kChargeFirst, Reset::subtract, false>();
-    case Reset::zero:
-      return detach_reset ? loops_of<T, kChargeFirst, Reset::zero, true>()
-                          : loops_of<T, kChargeFirst, Reset::zero, false>();
-    default:
-      return loops_of<T, kChargeFirst, Reset::none, false>();
-  }
-}
-
-template <class T>
-StepLoops<Wide<T>> loops_of(const LifLayer<T>& layer) {
-  return layer.order == Order::charge_fire_reset ? loops_of<Wide<T>, true>(layer.reset, layer.detach_reset)
-                                                 : loops_of<Wide<T>, false>(layer.reset, layer.detach_reset);
-}
-
-template <class T>
-Rows<T> over_time(T* data, const LifShape& shape) {
-  return {data, shape.steps, shape.inner};
-}
-
-// z = v - threshold, after the last step: where reset_undecayed has its last spike from.
-template <class T>
-void distance_loop(const T* v, const T* threshold, T* distance, int64_t count) {
-  SPIKEGRAD_VECTORISE
-  for (int64_t i = 0; i < count; i++) distance[i] = v[i] - threshold[i];
-}
-
 // The elementwise kernels of this instruction set.
 template <class T>
 const ElementKernels<T>& elementwise() {
@@ -349,6 +267,130 @@ const ElementKernels<T>& elementwise() {
   } else {
     return kernels.f64;
   }
+}
+
+template <bool kValue>
+struct Constant {
+  static constexpr bool value = kValue;
+};
+
+// A strip that goes one step back.
+template <class T>
+struct StepBack {
+  const T* compared;
+  const T* v;  // or null, where nobody asks for the cotangents of decay and threshold
+  const T* decay;
+  const T* threshold;
+  StepCotangent<const T*> bar;
+  T* x_bar;
+  T* v_bar;  // that of v' becomes that of v
+  T* decay_bar;
+  T* threshold_bar;  // both are added to
+  int64_t count;
+};
+
+// distance_bar(distance, spike_bar, i) is g(distance) times the spike's cotangent.
+template <class T, class R, class DistanceBar>
+SPIKEGRAD_SCALAR Pulled<T> pulled_back_at(const StepBack<T>& strip, T v, int64_t i, DistanceBar distance_bar) {
+  using Forward = StaticRule<R::charge_first, R::reset, false>;
+  const StepCotangent<T> bar = at(strip.bar, i);
+  const T distance = strip.compared[i] - strip.threshold[i];
+  const T spike_bar = spike_cotangent(strip.compared[i], strip.decay[i], strip.threshold[i], bar, R{});
+  return pulled_back(v, heaviside(distance), strip.decay[i], bar, distance_bar(distance, spike_bar, i), Forward{});
+}
+
+template <class T, class R, class DistanceBar>
+SPIKEGRAD_SCALAR void pull_back_loop(const StepBack<T>& shared, DistanceBar distance_bar) {
+  const StepBack<T> strip = shared;
+  if (strip.v) {
+    SPIKEGRAD_VECTORISE
+    for (int64_t i = 0; i < strip.count; i++) {
+      const Pulled<T> pulled = pulled_back_at<T, R>(strip, strip.v[i], i, distance_bar);
+      strip.x_bar[i] = pulled.x;
+      strip.v_bar[i] = pulled.v;
+      strip.decay_bar[i] += pulled.decay;
+      strip.threshold_bar[i] += pulled.threshold;
+    }
+  } else {
+    SPIKEGRAD_VECTORISE
+    for (int64_t i = 0; i < strip.count; i++) {
+      const Pulled<T> pulled = pulled_back_at<T, R>(strip, T(0), i, distance_bar);
+      strip.x_bar[i] = pulled.x;
+      strip.v_bar[i] = pulled.v;
+    }
+  }
+}
+
+// z = u - threshold.
+template <class T>
+void distance_loop(const T* u, const T* threshold, T* distance, int64_t count) {
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) distance[i] = u[i] - threshold[i];
+}
+
+template <class T, class R>
+void spike_cotangent_loop(const StepBack<T>& shared, T* spike_bar) {
+  const StepBack<T> strip = shared;
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < strip.count; i++) {
+    spike_bar[i] = spike_cotangent(strip.compared[i], strip.decay[i], strip.threshold[i], at(strip.bar, i), R{});
+  }
+}
+
+template <class T, class R>
+void pull_back_given(const StepBack<T>& strip, const T* distance_bar) {
+  pull_back_loop<T, R>(strip, [distance_bar](T, T, int64_t i) { return distance_bar[i]; });
+}
+
+template <class T, class R, class Family>
+void pull_back(const StepBack<T>& strip, const Family& g) {
+  const bool done = with_value(g, T{}, [&](const auto& shared) {
+    const auto value = shared;
+    Powers<T, std::decay_t<decltype(value)>> powers;
+    const T *compared = strip.compared, *threshold = strip.threshold;
+    find_powers([=](int64_t i) { return compared[i] - threshold[i]; }, strip.count, value, powers);
+    pull_back_loop<T, R>(
+        strip, [&](T distance, T spike_bar, int64_t i) { return finish_at(distance, spike_bar, i, value, powers); });
+  });
+  if (done) return;
+  T distance[kStrip], spike_bar[kStrip];
+  distance_loop(strip.compared, strip.threshold, distance, strip.count);
+  spike_cotangent_loop<T, R>(strip, spike_bar);
+  elementwise<T>().of(g).array_t(distance, spike_bar, spike_bar, strip.count, g);
+  pull_back_given<T, R>(strip, spike_bar);
+}
+
+template <class T, class Use>
+auto with_rule(const LifLayer<T>& layer, Use use) {
+  const auto by_reset = [&](auto charge_first) {
+    constexpr bool kChargeFirst = decltype(charge_first)::value;
+    switch (layer.reset) {
+      case Reset::subtract:
+        return layer.detach_reset ? use(StaticRule<kChargeFirst, Reset::subtract, true>{})
+                                  : use(StaticRule<kChargeFirst, Reset::subtract, false>{});
+      case Reset::zero:
+        return layer.detach_reset ? use(StaticRule<kChargeFirst, Reset::zero, true>{})
+                                  : use(StaticRule<kChargeFirst, Reset::zero, false>{});
+      default:
+        return use(StaticRule<kChargeFirst, Reset::none, false>{});
+    }
+  };
+  return layer.order == Order::charge_fire_reset ? by_reset(Constant<true>{}) : by_reset(Constant<false>{});
+}
+
+template <class T>
+StepLoops<Wide<T>> loops_of(const LifLayer<T>& layer) {
+  using W = Wide<T>;
+  return with_rule(layer, [](auto rule) -> StepLoops<W> {
+    using R = decltype(rule);
+    using Forward = StaticRule<R::charge_first, R::reset, false>;  // which a spike that is a constant does not change
+    return {forward_loop<W, Forward>, tangent_loop<W, Forward>, advance_loop<W, R>, recompute_loop<W, Forward>};
+  });
+}
+
+template <class T>
+Rows<T> over_time(T* data, const LifShape& shape) {
+  return {data, shape.steps, shape.inner};
 }
 
 template <class T>
@@ -444,6 +486,7 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
   const LifLayer<T>& layer = call.layer;
   const LifShape& shape = layer.shape;
   const StepLoops<W> loops = loops_of(layer);
+  const auto back = with_rule(layer, [](auto rule) { return &pull_back<W, decltype(rule), Family>; });
   const auto gradient = elementwise<W>().of(g).array_t;
   const int64_t every = layer.every, checkpoint_count = checkpoints_of(shape.steps, every);
   const Rows<const W> checkpoints = {call.checkpoints, checkpoint_count, shape.inner};
@@ -491,11 +534,10 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
         for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
           const StepCotangent<const W*> bar = {v_bar + i, membrane_bar.at(strip, t),
                                                from < 0 ? zero : spikes_bar.at(strip, from)};
-          loops.cotangent(segment + row + i, decay.at(i), threshold.at(i), bar, distance, spike_bar, strip.count);
-          gradient(distance, spike_bar, spike_bar, strip.count, g);
           W* x_bar = row_to_write(current_bar, strip, t, x_bar_buffer);
-          loops.pull_back(scales ? before + row + i : nullptr, distance, decay.at(i), bar, spike_bar, x_bar, v_bar + i,
-                          decay_bar + i, threshold_bar + i, strip.count);
+          back({segment + row + i, scales ? before + row + i : nullptr, decay.at(i), threshold.at(i), bar, x_bar,
+                v_bar + i, decay_bar + i, threshold_bar + i, strip.count},
+               g);
           written(current_bar, strip, t, x_bar, x_bar_buffer);
         });
       }

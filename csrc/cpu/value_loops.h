@@ -1,0 +1,59 @@
+// The first steps of order 0 (math/family.h) over a strip. For the sources that are compiled once an instruction set:
+// the names are those of whoever includes this.
+#ifndef SPIKEGRAD_CPU_VALUE_LOOPS_H_
+#define SPIKEGRAD_CPU_VALUE_LOOPS_H_
+
+#include "cpu/vectorise.h"
+#include "math/exp2.h"
+#include "math/powers.h"
+
+namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
+namespace {
+
+// Elements a strip: what a strip keeps between its loops stays in the first-level cache.
+constexpr int64_t kStrip = 512;
+
+// The powers of two of a strip of x, 2^exponent (1 + change). In loops of their own: one loop over all three steps is a
+// chain of 20 dependent operations, of which the processor cannot hold enough in flight: 0.75 ns an element, against
+// 0.6 like this (Gaussian, float, AVX2).
+template <class T, class Value>
+struct Powers {
+  T change[Value::powers][kStrip];
+  typename Format<T>::Bits exponent[Value::powers][kStrip];
+};
+
+// Of x(i), for i from 0 to count.
+template <class T, class Value, class X>
+void find_powers(X x, int64_t count, const Value& g, Powers<T, Value>& powers) {
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) {
+    Reduced<T> r[Value::powers];
+    reduce(x(i), g, r);
+    for (int k = 0; k < Value::powers; k++) {
+      powers.change[k][i] = r[k].fraction;
+      powers.exponent[k][i] = r[k].exponent;
+    }
+  }
+  for (int k = 0; k < Value::powers; k++) {
+    T* change = powers.change[k];
+    SPIKEGRAD_VECTORISE
+    for (int64_t i = 0; i < count; i++) change[i] = exp2_minus_one(change[i]);
+  }
+}
+
+// The last step, for the i-th of them.
+template <class T, class Value>
+SPIKEGRAD_SCALAR T finish_at(T x, T t, int64_t i, const Value& g, const Powers<T, Value>& powers) {
+  T change[Value::powers];
+  typename Format<T>::Bits exponent[Value::powers];
+  for (int k = 0; k < Value::powers; k++) {
+    change[k] = powers.change[k][i];
+    exponent[k] = powers.exponent[k][i];
+  }
+  return finish(x, t, change, exponent, g);
+}
+
+}  // namespace
+}  // namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET
+
+#endif  // SPIKEGRAD_CPU_VALUE_LOOPS_H_
