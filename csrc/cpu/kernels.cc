@@ -28,7 +28,8 @@ void value_loop(const T* x, const T* t, T* out, int64_t size, const Value& share
   Powers<T, Value> powers;
   for (int64_t begin = 0; begin < size; begin += kStrip) {
     const int64_t count = size - begin < kStrip ? size - begin : kStrip;
-    find_powers([x, begin](int64_t i) { return x[begin + i]; }, count, g, powers);
+    reduce_loop([x, begin](int64_t i) { return x[begin + i]; }, count, g, powers);
+    for (int k = 0; k < Value::powers; k++) exp2_minus_one_loop(powers.change[k], count);
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
       out[begin + i] = finish_at(x[begin + i], kScalarT ? scalar_t : t[begin + i], i, g, powers);

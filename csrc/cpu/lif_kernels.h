@@ -12,7 +12,7 @@
 namespace spikegrad {
 
 // Neurons that a kernel takes through time together: rows that lie together are what memory is fast at.
-constexpr int64_t kBlock = 8192;
+constexpr int64_t kBlock = 4096;
 
 template <class T, class Family>
 struct LifDerivativeKernels {

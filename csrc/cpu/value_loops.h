@@ -22,9 +22,9 @@ struct Powers {
   typename Format<T>::Bits exponent[Value::powers][kStrip];
 };
 
-// Of x(i), for i from 0 to count.
+// The first step, of x(i) for i from 0 to count. `change` is 2^change - 1 only after the second.
 template <class T, class Value, class X>
-void find_powers(X x, int64_t count, const Value& g, Powers<T, Value>& powers) {
+void reduce_loop(X x, int64_t count, const Value& g, Powers<T, Value>& powers) {
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < count; i++) {
     Reduced<T> r[Value::powers];
@@ -34,11 +34,13 @@ void find_powers(X x, int64_t count, const Value& g, Powers<T, Value>& powers) {
       powers.exponent[k][i] = r[k].exponent;
     }
   }
-  for (int k = 0; k < Value::powers; k++) {
-    T* change = powers.change[k];
-    SPIKEGRAD_VECTORISE
-    for (int64_t i = 0; i < count; i++) change[i] = exp2_minus_one(change[i]);
-  }
+}
+
+// The second step.
+template <class T>
+SPIKEGRAD_SCALAR void exp2_minus_one_loop(T* change, int64_t count) {
+  SPIKEGRAD_VECTORISE
+  for (int64_t i = 0; i < count; i++) change[i] = exp2_minus_one(change[i]);
 }
 
 // The last step, for the i-th of them.
