@@ -164,7 +164,7 @@ class Problem:
 
     Attributes:
         operands: the current; or it, decay and threshold; or matrix and input.
-        weights: those of the spikes in the sum that is differentiated.
+        weights: the cotangents of the spikes; or their weights in a sum that is differentiated.
         differentiated: the first so many operands.
     """
 
@@ -188,12 +188,22 @@ class Problem:
 
         return jax.value_and_grad(weighted_sum, argnums=tuple(range(1, 1 + self.differentiated)))
 
+    def forward_and_backward(self, layer: Layer) -> Callable[..., tuple[Array, tuple[Array, ...]]]:
+        spikes = self.forward(layer)
+
+        def pulled_back(weights: Array, *operands: Array) -> tuple[Array, tuple[Array, ...]]:
+            moving, still = operands[: self.differentiated], operands[self.differentiated :]
+            out, pullback = jax.vjp(lambda *moving: spikes(*moving, *still), *moving)
+            return out, pullback(weights)
+
+        return pulled_back
+
     def call(self, direction: str, layer: Layer) -> Callable[[], None]:
         """A call to be timed, of what is compiled once."""
         if direction == FORWARD:
             return blocking(jax.jit(self.forward(layer)), *self.operands)
         if direction == GRADIENT:
-            return blocking(jax.jit(self.value_and_gradient(layer)), self.weights, *self.operands)
+            return blocking(jax.jit(self.forward_and_backward(layer)), self.weights, *self.operands)
         # What the forward keeps are the leaves of the pullback, and so arguments: nothing of it is computed again that
         # the layer itself does not compute again.
         _, pullback = jax.vjp(jax.jit(self.forward(layer)), *self.operands)
@@ -227,7 +237,7 @@ def _check_agreement(asked: Problem, compared: Mapping[str, Layer]) -> None:
     ours, *others = (
         (
             jax.jit(asked.forward(layer))(*asked.operands),
-            jax.jit(asked.value_and_gradient(layer))(asked.weights, *asked.operands)[1],
+            jax.jit(asked.forward_and_backward(layer))(asked.weights, *asked.operands)[1],
         )
         for layer in compared.values()
     )

@@ -220,8 +220,8 @@ def _lif_sections(results: Results) -> Iterator[str]:
         f"`spikegrad.lif` against the same recurrence under `lax.scan`, reset by subtraction. Decay\n"
         f"{lif_rows.DECAY} and threshold {lif_rows.THRESHOLD} are numbers or (trained) an array each, whose gradients\n"
         "are wanted too. Ratio: the time of the fastest scan over that of spikegrad. Rate: the share of neurons that\n"
-        "spike in a step. The gradient is that of a weighted sum of the spikes, forward and backward together;\n"
-        "backward is the pullback alone, given what the forward kept.\n\n"
+        "spike in a step. The gradient is forward and backward together, the spikes and what their cotangents come\n"
+        "to; backward is the pullback alone, given what the forward kept.\n\n"
         f"Huge pages: the same with `{HUGE_PAGES.text}`, for those shapes that something is promised of."
     )
     yield "![the ratios over the shapes](lif.png)"

@@ -20,12 +20,13 @@ import jax, jax.numpy as jnp, numpy as np
 from jax import lax
 import spikegrad
 if sys.argv[2] == "lif":
-    # In 20 steps of as many neurons as there are pieces for more threads than there are.
+    # In 20 steps; enough for two pieces forward (lif_handlers.cc), and more backward.
     f = lambda x: spikegrad.lif(x.reshape(20, -1), 0.9, 0.5)[0].reshape(-1)
+    N = 1_100_000
 else:
     f = getattr(spikegrad, sys.argv[2])()
+    N = 200_000
 gradient = jax.grad(lambda x: f(x).sum())
-N = 200_000
 x = jnp.asarray(np.random.default_rng(0).standard_normal(N), jnp.float32)
 """
 

@@ -36,6 +36,7 @@ const LifElementKernels<T>& kernels() {
 template <class Body>
 void for_neurons(ffi::ThreadPool& pool, const LifShape& shape, int64_t grain, Body body) {
   const int64_t neurons = shape.outer * shape.inner, units = (neurons + kUnit - 1) / kUnit;
+  if (neurons == 0) return;
   // A piece is as wide as it can be, up to a block, with one for each thread that is worth waking.
   const int64_t threads = pool.num_threads() > 0 ? pool.num_threads() : 1, worth = neurons * shape.steps / grain;
   const int64_t pieces = worth < 1 ? 1 : worth < threads ? worth : threads, share = (units + pieces - 1) / pieces;
@@ -80,47 +81,55 @@ ffi::Error forward_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, f
   });
 }
 
+// use(call, g, an element) for the call of a derivative, LifTangent or LifCotangent.
+template <class Family, template <class> class Call, class Use>
+ffi::Error with_derivative(ffi::RemainingArgs arguments, ffi::RemainingRets results, ffi::Dictionary attributes,
+                           Use use) {
+  return with_current(arguments, [&](auto element) {
+    using T = decltype(element);
+    Call<T> call;
+    ParameterAddresses<Family> parameters = {};
+    if (auto error = decode({arguments, results, attributes}, call, parameters); error.failure()) return error;
+    return use(call, prepared<T>(parameters), element);
+  });
+}
+
 template <class Family>
 ffi::Error tangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
                            ffi::Dictionary attributes) {
   const ProfilerRange range("lif_tangent");
-  return with_current(arguments, [&](auto element) {
-    using T = decltype(element);
-    LifTangent<T> call;
-    ParameterAddresses<Family> parameters = {};
-    if (auto error = decode({arguments, results, attributes}, call, parameters); error.failure()) return error;
-    const Family g = prepared<T>(parameters);
-    const LifShape& shape = call.layer.shape;
-    advise_rows(call.spikes_dot, shape, shape.steps);
-    advise_rows(call.membrane_dot, shape, shape.steps);
-    for_neurons(pool, shape, kDerivativeGrain,
-                [call, g, run = kernels<T>().of(g).tangent](int64_t begin, int64_t end) { run(call, begin, end, g); });
-    return ffi::Error::Success();
-  });
+  return with_derivative<Family, LifTangent>(
+      arguments, results, attributes, [&](const auto& call, const Family& g, auto element) {
+        const LifShape& shape = call.layer.shape;
+        advise_rows(call.spikes_dot, shape, shape.steps);
+        advise_rows(call.membrane_dot, shape, shape.steps);
+        for_neurons(pool, shape, kDerivativeGrain,
+                    [call, g, run = kernels<decltype(element)>().of(g).tangent](int64_t begin, int64_t end) {
+                      run(call, begin, end, g);
+                    });
+        return ffi::Error::Success();
+      });
 }
 
 template <class Family>
 ffi::Error cotangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
                              ffi::Dictionary attributes) {
   const ProfilerRange range("lif_cotangent");
-  return with_current(arguments, [&](auto element) {
-    using T = decltype(element);
-    LifCotangent<T> call;
-    ParameterAddresses<Family> parameters = {};
-    if (auto error = decode({arguments, results, attributes}, call, parameters); error.failure()) return error;
-    const Family g = prepared<T>(parameters);
-    const LifShape& shape = call.layer.shape;
-    advise_rows(call.current_bar, shape, shape.steps);
-    std::atomic<bool> complete{true};
-    for_neurons(pool, shape, kDerivativeGrain,
-                [call, g, complete = &complete, run = kernels<T>().of(g).cotangent](int64_t begin, int64_t end) {
-                  if (!run(call, begin, end, g)) *complete = false;
-                });
-    if (complete) return ffi::Error::Success();
-    return ffi::Error(
-        ffi::ErrorCode::kResourceExhausted,
-        "spikegrad: no memory for the steps between two checkpoints; a smaller checkpoint_every needs less");
-  });
+  return with_derivative<Family, LifCotangent>(
+      arguments, results, attributes, [&](const auto& call, const Family& g, auto element) {
+        const LifShape& shape = call.layer.shape;
+        advise_rows(call.current_bar, shape, shape.steps);
+        std::atomic<bool> complete{true};
+        for_neurons(pool, shape, kDerivativeGrain,
+                    [call, g, complete = &complete, run = kernels<decltype(element)>().of(g).cotangent](int64_t begin,
+                                                                                                        int64_t end) {
+                      if (!run(call, begin, end, g)) *complete = false;
+                    });
+        if (complete) return ffi::Error::Success();
+        return ffi::Error(
+            ffi::ErrorCode::kResourceExhausted,
+            "spikegrad: no memory for the steps between two checkpoints; a smaller checkpoint_every needs less");
+      });
 }
 
 }  // namespace

@@ -63,6 +63,22 @@ def lif(
 ) -> tuple[Array, Array, Array]: ...
 
 
+@overload
+def lif(
+    current: ArrayLike,
+    decay: ArrayLike,
+    threshold: ArrayLike,
+    *,
+    v0: ArrayLike | None = ...,
+    reset: Reset | None = ...,
+    detach_reset: bool = ...,
+    order: Order = ...,
+    surrogate: Surrogate = ...,
+    return_membrane: bool,
+    checkpoint_every: int | None = ...,
+) -> tuple[Array, Array] | tuple[Array, Array, Array]: ...
+
+
 def lif(
     current: ArrayLike,
     decay: ArrayLike,
