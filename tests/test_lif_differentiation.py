@@ -78,6 +78,16 @@ def test_reverse_and_forward_mode_are_those_of_the_scan(x64, case, order, reset,
     assert_near(mine, other, 1e-13)
 
 
+@pytest.mark.parametrize("order, reset, detach_reset", RULES_AND_DETACHMENT)
+def test_a_surrogate_that_the_fast_way_does_not_serve(order, reset, detach_reset):
+    """Wider than GaussianValue takes in float32: the pullback then goes by the elementwise kernel, in other loops."""
+    rule = rule_of(order, reset, detach_reset)
+    operands = draw(10, 29, (2, 33), scales=(2, 33))
+    ours, theirs = (by(GaussianGrad(sigma=2.0**60, alpha=2.0**60), **rule) for by in (by_lif, by_scan))
+    weights = weights_like(theirs(*operands))
+    assert_near(gradients(ours, operands, weights), gradients(theirs, operands, weights), 3e-5)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 3e-6), (np.float16, 6e-4), (jnp.bfloat16, 5e-3)])
 def test_every_dtype(order, dtype, tolerance):
