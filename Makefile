@@ -62,7 +62,6 @@ $(eval $(call environment,main,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)demo$
 $(eval $(call environment,oldest,3.11,jax==0.8.0 jaxlib==0.8.0,test))
 $(eval $(call environment,newest,3.13,,test))
 $(eval $(call environment,libraries,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)libraries))
-$(eval $(call environment,cuda,3.11,jax==0.10.2 jaxlib==0.10.2,test))
 
 RUN := .venv/main/bin/python
 PYTEST := -m pytest -q -n auto
@@ -94,16 +93,17 @@ torch: .venv/torch/done
 	PYTHONPATH=.venv/torch/site $(RUN) $(PYTEST) -W default tests/with_torch
 
 # XLA:GPU by itself, which needs ptxas and libdevice of the compiler's wheels and no other library of CUDA's.
-.venv/cuda/tools: .venv/cuda/done
-	.venv/cuda/bin/python $(PIP) --no-deps jax-cuda13-pjrt==0.10.2 jax-cuda13-plugin==0.10.2 \
-	  $(filter %nvcc==13.0.*" %nvvm==13.0.*",$(CUDA_NEEDS)) nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51
-	.venv/cuda/bin/python $(PIP) auditwheel==6.8.2
+.venv/cuda/done: .venv/main/done pyproject.toml
+	rm -rf $(@D)
+	$(RUN) $(PIP) --no-deps --no-compile --target $(@D)/site jax-cuda13-pjrt==0.10.2 jax-cuda13-plugin==0.10.2 \
+	  $(filter %nvcc==13.0.*" %nvvm==13.0.*",$(CUDA_NEEDS)) nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51 \
+	  auditwheel==6.8.2 pyelftools==0.33
 	touch $@
 
 # Without the two variables jax looks for a GPU, and for all of CUDA's libraries.
-cuda: .venv/cuda/tools
-	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 SPIKEGRAD_WHEEL=$$(ls .venv/wheel-3.11/*.whl) \
-	  .venv/cuda/bin/python $(PYTEST) tests/with_cuda_tools
+cuda: .venv/cuda/done
+	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 SPIKEGRAD_WHEEL=$$(ls .venv/wheel-3.11/*.whl) PYTHONPATH=.venv/cuda/site \
+	  $(RUN) $(PYTEST) tests/with_cuda_tools
 
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
@@ -132,7 +132,7 @@ versions: .venv/oldest/done .venv/newest/done
 	.venv/newest/bin/python $(PYTEST) $(VERSIONS)
 
 # Installing waits for the network and for one core: CI lets two environments at a time be made (make -j2).
-environments: .venv/main/done .venv/libraries/done .venv/oldest/done .venv/newest/done .venv/cuda/tools .venv/asan/done .venv/tsan/done \
+environments: .venv/main/done .venv/libraries/done .venv/oldest/done .venv/newest/done .venv/cuda/done .venv/asan/done .venv/tsan/done \
   .venv/torch/done
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
