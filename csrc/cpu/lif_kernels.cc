@@ -12,10 +12,6 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// Neurons that go through time together, kBlock (lif_kernels.h) at most. What it was tuned on, in turns with the other
-// on two cores: 1000 x 8192, float, forward as fast in blocks of 8192, and 0.9 times as fast in blocks of 2048, 0.8 in
-// blocks of 1024; back, where strips are called ahead, they all are as fast.
-
 // Bytes that a block recomputes between two checkpoints, at most: narrower blocks, for the sake of the second-level
 // cache, lost more than they gained (with 256 KiB 0.8 times as fast, with 128 KiB 0.7).
 constexpr int64_t kSegmentBytes = 1 << 20;
@@ -51,8 +47,13 @@ struct Rows {
 };
 
 template <class T>
+int64_t index(const Rows<T>& rows, const Block& block, int64_t t) {
+  return (block.outer * rows.length + t) * rows.inner + block.offset;
+}
+
+template <class T>
 T* address(const Rows<T>& rows, const Block& block, int64_t t) {
-  return rows.data + (block.outer * rows.length + t) * rows.inner + block.offset;
+  return rows.data + index(rows, block, t);
 }
 
 template <class T>
@@ -269,28 +270,30 @@ const ElementKernels<T>& elementwise() {
   }
 }
 
-template <bool kValue>
-struct Constant {
-  static constexpr bool value = kValue;
-};
-
 // What strips to come read and write, called into the second-level cache while one is busy with g: a processor that
 // finds out by itself waits for the first lines of each row. In turns with the same without, on two cores: 500 x 2048
 // and 1000 x 8192 1.2 and 1.3 times as fast back in time. Into the first-level cache it was 1.0 times, and forward,
 // where there is next to nothing to compute meanwhile, it gained nothing.
 struct Ahead {
-  const void* rows[3];
-  int64_t element;  // bytes of each
+  uintptr_t rows[3];  // no pointers: past the ends of an array too, where a prefetch does nothing
+  int64_t element;    // bytes of each
 };
 
 constexpr int64_t kChunk = 64;  // neurons that are computed between two calls
 constexpr int64_t kLine = 64;
 
 SPIKEGRAD_SCALAR void call_ahead(const Ahead& ahead, int64_t i) {
-  for (const void* row : ahead.rows) {
-    const char* first = static_cast<const char*>(row) + i * ahead.element;
-    for (int64_t byte = 0; byte < kChunk * ahead.element; byte += kLine) __builtin_prefetch(first + byte, 0, 2);
+  for (const uintptr_t row : ahead.rows) {
+    for (int64_t byte = 0; byte < kChunk * ahead.element; byte += kLine) {
+      __builtin_prefetch(reinterpret_cast<const void*>(row + static_cast<uintptr_t>(i * ahead.element + byte)), 0, 2);
+    }
   }
+}
+
+template <class T>
+uintptr_t ahead_address(const Rows<T>& rows, const Block& strip, int64_t t, int64_t shift) {
+  const int64_t bytes = (index(rows, strip, t < 0 ? 0 : t) + shift) * static_cast<int64_t>(sizeof(T));
+  return reinterpret_cast<uintptr_t>(rows.data) + static_cast<uintptr_t>(bytes);
 }
 
 // A strip that goes one step back.
@@ -362,6 +365,7 @@ void pull_back_given(const StepBack<T>& strip, const T* distance_bar) {
   pull_back_loop<T, R>(strip, [distance_bar](T, T, int64_t i) { return distance_bar[i]; });
 }
 
+// By the fast way of order 0, or else by the elementwise kernel.
 template <class T, class R, class Family>
 void pull_back(const StepBack<T>& strip, const Family& g) {
   const bool done = with_value(g, T{}, [&](const auto& shared) {
@@ -388,6 +392,13 @@ void pull_back(const StepBack<T>& strip, const Family& g) {
   pull_back_given<T, R>(strip, spike_bar);
 }
 
+// A constant that can be handed to a generic lambda.
+template <bool kValue>
+struct Constant {
+  static constexpr bool value = kValue;
+};
+
+// use(rule) with that of the layer, known to the compiler.
 template <class T, class Use>
 auto with_rule(const LifLayer<T>& layer, Use use) {
   const auto by_reset = [&](auto charge_first) {
@@ -532,8 +543,6 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
   if (!segment) return false;
   W* before = segment + (arrays - 1) * every * most;
 
-  const auto past_start = [](int64_t t) { return t < 0 ? 0 : t; };
-
   for_each_block(shape, begin, end, most, [&](const Block& block) {
     W v[kBlock], v_bar[kBlock], decay_bar[kBlock], threshold_bar[kBlock];
     W distance[kStrip], spike_bar[kStrip], zero[kStrip], x_bar_buffer[kStrip];
@@ -566,11 +575,11 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
                                                from < 0 ? zero : spikes_bar.at(strip, from)};
           W* x_bar = row_to_write(current_bar, strip, t, x_bar_buffer);
           // The strip after this one, and of the current that of the segment after this one.
-          const int64_t place = i + kStrip, next = past_start(t - place / block.count), shift = place % block.count - i;
-          const Ahead ahead = {{address(spikes_bar.rows, strip, spikes_bar.is_scalar ? 0 : next) + shift,
-                                address(current_bar, strip, next) + shift,
-                                address(current.rows, strip, current.is_scalar ? 0 : past_start(t - every))},
-                               sizeof(T)};
+          const int64_t place = i + kStrip, next = t - place / block.count, shift = place % block.count - i;
+          const Ahead ahead = {
+              {ahead_address(spikes_bar.rows, strip, next, shift), ahead_address(current_bar, strip, next, shift),
+               ahead_address(current.rows, strip, t - every, 0)},
+              sizeof(T)};
           back({segment + row + i, scales ? before + row + i : nullptr, decay.at(i), threshold.at(i), bar, x_bar,
                 v_bar + i, decay_bar + i, threshold_bar + i, strip.count, ahead},
                g);

@@ -11,7 +11,9 @@
 
 namespace spikegrad {
 
-// Neurons that a kernel takes through time together: rows that lie together are what memory is fast at.
+// Neurons that a kernel takes through time together: rows that lie together are what memory is fast at. In turns with
+// the other on two cores, 1000 x 8192 in float went forward as fast in blocks of 8192, and 0.9 times as fast in blocks
+// of 2048, 0.8 in blocks of 1024; back, where strips are called ahead (lif_kernels.cc), as fast in all of them.
 constexpr int64_t kBlock = 4096;
 
 template <class T, class Family>
