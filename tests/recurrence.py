@@ -15,7 +15,7 @@ RULES_AND_DETACHMENT = [
 ]
 
 
-def numpy_lif(current, decay, threshold, v0, order, reset):
+def numpy_lif(current, decay, threshold, v0, order, reset, spike=lambda z: z >= 0):
     """(spikes, v_final, membrane) in float32, or float64 where the current is; each operation is rounded by itself.
 
     The equations of `spikegrad.lif`'s docstring.
@@ -29,17 +29,17 @@ def numpy_lif(current, decay, threshold, v0, order, reset):
         for x in current.astype(wide):
             if order == "charge_fire_reset":
                 u = decay * v + x
-                s = (u - threshold >= 0).astype(wide)
+                s = spike(u - threshold).astype(wide)
                 v = u - s * threshold if reset == "subtract" else u * (one - s) if reset == "zero" else u
             else:
-                s = (v - threshold >= 0).astype(wide)
+                s = spike(v - threshold).astype(wide)
                 if reset == "zero":
                     u = decay * (v * (one - s)) + x
                 else:
                     u = decay * v + x - (s * threshold if reset == "subtract" else 0)
                 v = u
                 if order == "reset_undecayed":
-                    s = (u - threshold >= 0).astype(wide)
+                    s = spike(u - threshold).astype(wide)
             spikes.append(s)
             membranes.append(u)
     over_time = [np.reshape(rows, current.shape).astype(current.dtype) for rows in (spikes, membranes)]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import spikegrad
 from jax import export
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 from spikegrad import targets
 
 CHECKS = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
@@ -127,6 +129,20 @@ def test_a_layer(shape):
         expected = jax.jit(layer_and_gradient)(x, np.float32(0.9))
         for actual, wanted in zip(again.call(x, np.float32(0.9)), expected, strict=True):
             np.testing.assert_array_equal(actual, wanted)
+
+
+@pytest.mark.parametrize(
+    "shape, spec", [("t, 8", P("i")), ("t, 8", P(None, "i")), ("t, n", P("i")), ("8, n", P(None, "i"))]
+)
+def test_a_symbolic_layer_that_is_sharded(shape, spec):
+    """Gathered and right. Partitioned over time, each part once began with v0, and nobody noticed."""
+    of_shape = jax.ShapeDtypeStruct(export.symbolic_shape(shape), jnp.float32)
+    exported = export.export(jax.jit(layer_and_gradient), disabled_checks=CHECKS)(of_shape, np.float32(0.9))
+    x = np.random.default_rng(0).uniform(-1, 1, (8, 8)).astype(np.float32)
+    sharded = jax.device_put(x, NamedSharding(jax.make_mesh((2,), ("i",), devices=jax.devices()[:2]), spec))
+    expected = jax.jit(layer_and_gradient)(x, np.float32(0.9))
+    for actual, wanted in zip(jax.jit(exported.call)(sharded, np.float32(0.9)), expected, strict=True):
+        np.testing.assert_array_equal(actual, wanted)
 
 
 def test_a_layer_elsewhere_is_a_scan():

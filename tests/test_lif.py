@@ -154,16 +154,28 @@ def test_surrogates_without_a_kernel(surrogate):
     current, decay, threshold, v0 = draw(0, 30, (5,))
     spikes, _ = lif(current, decay, threshold, v0=v0, surrogate=surrogate)
     np.testing.assert_array_equal(spikes, numpy_lif(current, decay, threshold, v0, "charge_fire_reset", "subtract")[0])
-    loss = lambda x, surrogate: (lif(x, decay, threshold, v0=v0, surrogate=surrogate)[0] * current).sum()
-    assert np.any(jax.grad(loss)(current, surrogate) != jax.grad(loss)(current, GaussianGrad()))
+    *_, membrane = numpy_lif(current, decay, threshold, v0, "charge_fire_reset", "subtract")
+    wanted, v_bar = np.zeros_like(current), 0
+    for t in reversed(range(len(current))):
+        g = np.asarray(surrogate.surrogate_grad(membrane[t] - threshold))
+        wanted[t] = v_bar + g * (current[t] - threshold * v_bar)
+        v_bar = decay * wanted[t]
+    loss = lambda x: (lif(x, decay, threshold, v0=v0, surrogate=surrogate)[0] * current).sum()
+    np.testing.assert_allclose(jax.grad(loss)(current), wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_numpy_integer_is_a_number_of_steps():
+    current = draw(0, 30, (5,))[0]
+    loss = lambda x, every: lif(x, 0.9, 1.0, checkpoint_every=every)[0].sum()
+    np.testing.assert_array_equal(jax.grad(loss)(current, np.int64(3)), jax.grad(loss)(current, 3))
 
 
 @pytest.mark.parametrize(
     "options, error, message",
     [
         ({"current": 1.0}, ValueError, "current must have an axis of time"),
-        ({"current": np.ones(3, np.int32)}, TypeError, "must be floating-point"),
-        ({"current": np.ones(3, np.complex64)}, TypeError, "must be real"),
+        ({"current": np.ones(3, np.int32)}, TypeError, "current must be floating-point"),
+        ({"current": np.ones(3, np.complex64)}, TypeError, "current must be real"),
         ({"decay": np.ones(4)}, ValueError, r"decay of shape \(4,\) does not broadcast to a step of shape \(2, 3\)"),
         ({"threshold": np.ones((1, 1, 1))}, ValueError, r"threshold of shape \(1, 1, 1\) does not broadcast"),
         ({"threshold": 1j}, TypeError, "threshold must be a real number"),
@@ -175,6 +187,8 @@ def test_surrogates_without_a_kernel(surrogate):
         ({"return_membrane": "yes"}, TypeError, "return_membrane must be True or False"),
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be at least 1, and is 0"),
         ({"checkpoint_every": 2.5}, TypeError, "checkpoint_every must be an int or None, and is 2.5"),
+        ({"surrogate": GaussianGrad}, TypeError, "surrogate must be a Surrogate, such as GaussianGrad"),
+        ({"checkpoint_every": True}, TypeError, "checkpoint_every must be an int or None, and is True"),
         ({"surrogate": "gaussian"}, TypeError, "surrogate must be a Surrogate, .* and is 'gaussian'"),
     ],
     ids=str,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from families import CASES
 from jax import lax
-from recurrence import ORDERS, RULES, RULES_AND_DETACHMENT, draw
+from recurrence import ORDERS, RULES, RULES_AND_DETACHMENT, draw, numpy_lif
 from spikegrad import GaussianGrad, lif, reference
 from spikegrad.primitives.spike_derivative import spike_derivative
 
@@ -147,33 +147,28 @@ def test_gradients_of_what_is_broadcast_are_sums(x64, order, shape):
         np.testing.assert_allclose(got, summed, rtol=1e-11)
 
 
-def smooth(case):
-    """The network whose step is `surrogate_fun`, so that its derivative is the true one."""
-    made = case.make()
-
-    def layer(current, decay, threshold, v0, **rule):
-        return reference.lif(made.surrogate_fun, current, decay, threshold, v0, **rule)[:3]
-
-    return layer
-
-
 @pytest.mark.parametrize("order, reset", RULES)
-def test_finite_differences_of_the_smooth_network(x64, monkeypatch, order, reset):
-    """The rules of the layer, with the smooth function in place of the step: as primitives, with kernels off.
+def test_finite_differences_of_the_smooth_network(x64, order, reset):
+    """The scan that the kernels are held against above, against differences of a loop in NumPy.
 
-    The pullback's arithmetic is what the tests above hold against the scan; here the scan itself is held against
-    differences of its values, and so is the forward mode.
+    With `surrogate_fun` in place of the step, so that the derivative is the true one.
     """
-    (case, *_) = CASES
+    smooth = CASES[0].make().surrogate_fun
     rule = rule_of(order, reset)
     operands = draw(8, 9, (4,), np.float64, scales=(4,))
-    layer = functools.partial(smooth(case), **rule)
     direction = weights_like(operands, 3)
     step = 1e-6
     ahead, behind = (
-        layer(*(o + sign * step * d for o, d in zip(operands, direction, strict=True))) for sign in (1, -1)
+        numpy_lif(
+            *(o + sign * step * d for o, d in zip(operands, direction, strict=True)),
+            order,
+            reset,
+            spike=lambda z: np.asarray(smooth(z)),
+        )
+        for sign in (1, -1)
     )
     differences = [(a - b) / (2 * step) for a, b in zip(ahead, behind, strict=True)]
+    layer = by_scan(smooth, **rule)
     _, tangents = jax.jvp(layer, operands, tuple(direction))
     assert_near(tangents, differences, 1e-8)
     weights = weights_like(differences)

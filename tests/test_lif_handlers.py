@@ -50,6 +50,19 @@ def test_the_right_calls_pass():
     assert len(cotangent(out=(X, STATE, STATE, STATE))) == 4
 
 
+@pytest.mark.parametrize("every", [T, T + 1, 2**31, 2**61 + 1, 2**62, 2**63 - 1])
+def test_one_checkpoint_for_however_many_steps(every):
+    """Unclamped, 2**62 divided by zero and 2**61 + 1 wrote past the segment."""
+    start = KEPT[:1]
+    spikes, _, kept = forward(out=(X, STATE, start), every=every)
+    np.testing.assert_array_equal(kept, STATE)
+    for got, wanted in zip(cotangent(kept=kept, every=every), cotangent(kept=kept, every=T), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    for got, wanted in zip(tangent(every=every), tangent(), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(spikes, forward()[0])
+
+
 @pytest.mark.parametrize(
     "f, changed, message",
     [

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from recurrence import draw
-from spikegrad import lif
+from spikegrad import Surrogate, lif
 from test_partitioning import COLLECTIVE, mesh
 
 MOVES = re.compile(r"= \S+ (copy|transpose)\(")
@@ -170,3 +170,32 @@ def test_second_order_on_a_sharded_current():
     args = [jax.device_put(a, NamedSharding(m, s)) for a, s in zip(plain, (P(None, "i"), P("i"), P("i")), strict=True)]
     for out, want in zip(jax.jit(f)(*args), jax.jit(f)(*plain), strict=True):
         np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-5)
+
+
+class Triangle(Surrogate):
+    def surrogate_grad(self, x):
+        return jnp.maximum(0, 1 - jnp.abs(x))
+
+
+def by_triangle(current):
+    return lif(current, 0.9, 1.0, surrogate=Triangle())
+
+
+def test_a_surrogate_of_ones_own_inside_shard_map():
+    """Its scan once carried a membrane that varied less than the current."""
+    current = operands()[0]
+    expected = by_triangle(current)
+    f = jax.shard_map(
+        by_triangle, mesh=mesh(AxisType.Auto), in_specs=P(None, "i", "j"), out_specs=(P(None, "i", "j"), P("i", "j"))
+    )
+    for out, want in zip(jax.jit(f)(current), expected, strict=True):
+        np.testing.assert_array_equal(out, want)
+
+
+def test_a_surrogate_of_ones_own_on_an_explicit_mesh():
+    current = operands()[0]
+    expected = by_triangle(current)
+    with jax.set_mesh(mesh(AxisType.Explicit)):
+        outs = jax.jit(by_triangle)(jax.device_put(current, P(None, "i", "j")))
+    for out, want in zip(outs, expected, strict=True):
+        np.testing.assert_array_equal(out, want)

@@ -55,6 +55,7 @@ class LifOperands {
     }
     if (layer.shape.steps == 0) return invalid("there must be a step, and the current is ", describe(*current));
     steps_ = layer.shape.steps;
+    if (layer.every > steps_) layer.every = steps_;  // one checkpoint all the same, and no product overflows
     layer.current = {static_cast<const T*>(current->untyped_data()), false};
     if (auto error = state("decay", layer.decay); error.failure()) return error;
     return state("threshold", layer.threshold);

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, overload
+import operator
+from typing import Any, Literal, SupportsIndex, overload
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.core import ShapedArray
 from jax.sharding import AxisType
@@ -15,6 +17,8 @@ from jax.typing import ArrayLike
 from spikegrad import reference
 from spikegrad.parameters import as_input, check_real
 from spikegrad.primitives import lif as primitive
+from spikegrad.primitives.binding import unified
+from spikegrad.primitives.lif_lowering import as_arrays
 from spikegrad.primitives.lif_shapes import state_like
 from spikegrad.surrogate import Surrogate
 from spikegrad.surrogates import FamilySurrogate, GaussianGrad
@@ -27,6 +31,9 @@ ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
 
 SYMBOLIC_CHECKPOINT_EVERY = 32
 """Where the number of steps is not known yet (`jax.export`); that of some 1000 steps."""
+
+LARGEST_SYMBOLIC_CHECKPOINT_EVERY = 2**31 - 1
+"""There jax computes the number of checkpoints in int32."""
 
 _GAUSSIAN = GaussianGrad()
 
@@ -43,7 +50,7 @@ def lif(
     order: Order = ...,
     surrogate: Surrogate = ...,
     return_membrane: Literal[False] = ...,
-    checkpoint_every: int | None = ...,
+    checkpoint_every: SupportsIndex | None = ...,
 ) -> tuple[Array, Array]: ...
 
 
@@ -59,7 +66,7 @@ def lif(
     order: Order = ...,
     surrogate: Surrogate = ...,
     return_membrane: Literal[True],
-    checkpoint_every: int | None = ...,
+    checkpoint_every: SupportsIndex | None = ...,
 ) -> tuple[Array, Array, Array]: ...
 
 
@@ -75,7 +82,7 @@ def lif(
     order: Order = ...,
     surrogate: Surrogate = ...,
     return_membrane: bool,
-    checkpoint_every: int | None = ...,
+    checkpoint_every: SupportsIndex | None = ...,
 ) -> tuple[Array, Array] | tuple[Array, Array, Array]: ...
 
 
@@ -90,7 +97,7 @@ def lif(
     order: Order = "charge_fire_reset",
     surrogate: Surrogate = _GAUSSIAN,
     return_membrane: bool = False,
-    checkpoint_every: int | None = None,
+    checkpoint_every: SupportsIndex | None = None,
 ) -> tuple[Array, Array] | tuple[Array, Array, Array]:
     r"""A layer of leaky integrate-and-fire neurons over all time steps, as one kernel forward and one backward.
 
@@ -127,7 +134,8 @@ def lif(
 
     The derivatives by current, decay, threshold and v0 are those of the recurrence with the surrogate in place of that
     of H, in forward and reverse mode; those of second and higher order are found by `lax.scan`. Reverse mode keeps the
-    current and v before every `checkpoint_every`-th step, and computes the rest again.
+    current and v before every `checkpoint_every`-th step, and computes the rest again. (By a surrogate that runs as
+    `lax.scan`, see below, it keeps what JAX keeps of a scan: every step.)
 
     Long recordings go chunk by chunk: `v_final` of one is the `v0` of the next, with the spikes and gradients of one
     call.
@@ -135,14 +143,15 @@ def lif(
     Args:
         current: the input of each neuron at each step, `[T, ...]`, floating-point.
         decay: what is left of the membrane after a step; a number or an array that broadcasts to a step, `[...]`.
-        threshold: that of the spike, finite; likewise. A neuron that never spikes has `reset=None` and nobody who looks
-            at its spikes.
+        threshold: that of the spike, finite; likewise. An infinite one makes the membrane NaN where it is subtracted,
+            and of a NaN nothing spikes. A neuron that never spikes has `reset=None` and nobody who looks at its spikes.
         v0: the membrane before the first step; likewise. 0 by default.
         reset: what a spike does to the membrane.
         detach_reset: whether the spike that resets is a constant to the derivatives.
         order: that of charge, spike and reset in a step.
         surrogate: the derivative of the spike. `GaussianGrad`, `MultiGaussianGrad` and `Sigmoid` with numbers as their
-            parameters run on the kernels; others, and one's own, as `lax.scan`.
+            parameters run on the kernels; others, and one's own, as `lax.scan`, which outside `jit` compiles at each
+            call.
         return_membrane: whether to return u too, as it is after the charge of each step.
         checkpoint_every: steps between two membranes that reverse mode keeps; by default about sqrt(T), which is the
             least memory for keeping and recomputing together.
@@ -161,7 +170,7 @@ def lif(
     >>> lif(jnp.full(6, 0.75), decay=0.5, threshold=1.0)
     (Array([0., 1., 0., 1., 0., 1.], dtype=float32), Array(0.1640625, dtype=float32))
     """
-    current = as_input(current, differentiable=True)
+    current = as_input(current, name="current", differentiable=True)
     if current.ndim == 0:
         raise ValueError("current must have an axis of time, its first, and has rank 0")
     _check_option("reset", reset, RESETS)
@@ -174,11 +183,13 @@ def lif(
     given = {"decay": decay, "threshold": threshold, "v0": 0.0 if v0 is None else v0}
     decay, threshold, v0 = (_as_state(name, value, step) for name, value in given.items())
 
-    if not callable(surrogate):
+    if isinstance(surrogate, type) or not callable(surrogate):
         raise TypeError(f"surrogate must be a Surrogate, such as GaussianGrad(), and is {surrogate!r}")
     if not (isinstance(surrogate, FamilySurrogate) and type(surrogate).__call__ is FamilySurrogate.__call__):
+        operands = unified(current, decay, threshold, v0)
+        arrays = as_arrays(operands, ("time", "state", "state", "state"), current, axis=0)
         spikes, v_final, membrane, _ = reference.lif(
-            surrogate, current, decay, threshold, v0, order=order, reset=reset, detach_reset=detach_reset
+            surrogate, *arrays, order=order, reset=reset, detach_reset=detach_reset
         )
         return (spikes, v_final, membrane) if return_membrane else (spikes, v_final)
     if isinstance(current.shape[0], int) and current.shape[0] == 0:
@@ -205,14 +216,22 @@ def _check_option(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, and is {value!r}")
 
 
-def _checkpoint_every(every: int | None, steps: Any) -> int:
+def _checkpoint_every(every: SupportsIndex | None, steps: Any) -> int:
     if every is None:
         return max(1, math.isqrt(steps)) if isinstance(steps, int) else SYMBOLIC_CHECKPOINT_EVERY
-    if isinstance(every, bool) or not isinstance(every, int):
+    if isinstance(every, (bool, np.bool)) or not hasattr(every, "__index__"):
         raise TypeError(f"checkpoint_every must be an int or None, and is {every!r}")
+    every = operator.index(every)
     if every < 1:
         raise ValueError(f"checkpoint_every must be at least 1, and is {every}")
-    return min(every, max(1, steps)) if isinstance(steps, int) else every
+    if isinstance(steps, int):
+        return min(every, max(1, steps))
+    if every > LARGEST_SYMBOLIC_CHECKPOINT_EVERY:
+        raise ValueError(
+            f"checkpoint_every must be at most {LARGEST_SYMBOLIC_CHECKPOINT_EVERY} where the number of steps is "
+            f"symbolic, and is {every}"
+        )
+    return every
 
 
 def _as_state(name: str, value: ArrayLike, step: ShapedArray) -> Array:

@@ -13,15 +13,17 @@ from jax.typing import ArrayLike
 from spikegrad.reference import wide_dtype
 
 
-def as_input(x: ArrayLike, *, differentiable: bool = False) -> Array:
+def as_input(x: ArrayLike, *, name: str = "x", differentiable: bool = False) -> Array:
     # Not of what is an array already: jax 0.8 makes that a conversion, and in vmap mixes up its explicit sharding.
     x = x if isinstance(x, Array) else jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"x must be real, since x >= 0 has no meaning otherwise, and has dtype {x.dtype}")
+        raise TypeError(f"{name} must be real, since {name} >= 0 has no meaning otherwise, and has dtype {x.dtype}")
     if x.dtype == jnp.float8_e8m0fnu:
-        raise TypeError(f"x has dtype {x.dtype}, which has no 0 and no sign; convert it first")
+        raise TypeError(f"{name} has dtype {x.dtype}, which has no 0 and no sign; convert it first")
     if differentiable and not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"x must be floating-point to have a derivative, and has dtype {x.dtype}; convert it first")
+        raise TypeError(
+            f"{name} must be floating-point to have a derivative, and has dtype {x.dtype}; convert it first"
+        )
     return x
 
 

@@ -11,18 +11,21 @@ from jax.extend.core import Primitive
 from spikegrad.jax_versions import to_varying, varying_axes
 
 
-def bind(primitive: Primitive, *operands: Any, **params: Any) -> Any:
-    """Binds with operands that all vary over the same mesh axes.
+def unified(*operands: Any) -> list[Any]:
+    """The operands, all varying over the same mesh axes.
 
     Inside `shard_map` an operand may be replicated while x differs from device to device. `lax` operations insert the
     cast to "varying", whose transpose is the `psum` that the gradient of a replicated operand needs; a primitive that
-    does not insert it returns the gradient of one shard, silently. Here, so that derived rules cannot forget it.
+    does not insert it returns the gradient of one shard, silently.
     """
     axes = [varying_axes(operand) for operand in operands]
     union = frozenset().union(*axes)
-    return primitive.bind(
-        *(to_varying(o, sorted(union - a)) if union - a else o for o, a in zip(operands, axes, strict=True)), **params
-    )
+    return [to_varying(o, sorted(union - a)) if union - a else o for o, a in zip(operands, axes, strict=True)]
+
+
+def bind(primitive: Primitive, *operands: Any, **params: Any) -> Any:
+    """Binds with operands unified: here, so that derived rules cannot forget it."""
+    return primitive.bind(*unified(*operands), **params)
 
 
 def evaluate_by_jit(primitive: Primitive) -> None:

@@ -122,7 +122,7 @@ define_batching(lif_p, _batch)
 
 
 def _scan(*operands: Array, checkpoints: bool, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
-    arrays = as_arrays(operands[:4], _KINDS, operands[0], layer)
+    arrays = as_arrays(operands[:4], _KINDS, operands[0], layer["axis"])
     spikes, v_final, u, before = scan_of(operands[4:], layer)(*arrays)
     kept = lax.slice_in_dim(before, 0, None, layer["every"], layer["axis"])
     return [spikes, v_final, *[kept] * checkpoints, *[u] * membrane]

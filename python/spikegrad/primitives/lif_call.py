@@ -136,13 +136,16 @@ def _lowering(
 ) -> Sequence[ir.Value]:
     named = dict(attributes)
     current, axis = ctx.avals_in[0], named["axis"]
-    extra = {
-        "mhlo.frontend_attributes": ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(current.ndim - 1))}),
-    }
-    # A symbolic shape adds an operand to the call, which no rule could match.
+    # A symbolic shape adds an operand to the call, which no rule could match. Without one nobody would keep time whole,
+    # and the kernel does not know how many steps to expect: so that call is no partitionable one, and gathered.
     static = all(isinstance(size, int) for size in current.shape)
+    extra = {}
     if static:
-        extra["sdy.sharding_rule"] = _sharding_rule(ctx, roles, results, named)
+        batch = ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(current.ndim - 1))})
+        extra = {
+            "mhlo.frontend_attributes": batch,
+            "sdy.sharding_rule": _sharding_rule(ctx, roles, results, named),
+        }
     # FFI attributes are strict about their type, and a Python int has none.
     typed = {name: np.int64(value) for name, value in named.items()}
     constrained = static and may_constrain_sharding(current)

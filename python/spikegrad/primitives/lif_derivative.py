@@ -105,7 +105,7 @@ def _cotangent_abstract_eval(*operands: ShapedArray, scales: bool, **layer: Unpa
 def _reference_tangent(*operands: Array, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
     primals, dots, parameters = operands[:4], operands[5:9], operands[9:]
     f = scan_of(parameters, layer)
-    arrays = [as_arrays(given, _TANGENT_KINDS, primals[0], layer) for given in (primals, dots)]
+    arrays = [as_arrays(given, _TANGENT_KINDS, primals[0], layer["axis"]) for given in (primals, dots)]
     _, (spikes_dot, v_final_dot, membrane_dot, _) = jax.jvp(f, *arrays)
     return [spikes_dot, v_final_dot, *[membrane_dot] * membrane]
 
@@ -113,8 +113,8 @@ def _reference_tangent(*operands: Array, membrane: bool, **layer: Unpack[Layer])
 def _reference_cotangent(*operands: Array, scales: bool, **layer: Unpack[Layer]) -> list[Array]:
     primals, bars, parameters = operands[:4], operands[5:8], operands[8:]
     f = scan_of(parameters, layer)
-    _, pull_back = jax.vjp(lambda *o: f(*o)[:3], *as_arrays(primals, _TANGENT_KINDS, primals[0], layer))
-    current_bar, *scale_bars, v0_bar = pull_back(tuple(as_arrays(bars, _COTANGENT_KINDS, primals[0], layer)))
+    _, pull_back = jax.vjp(lambda *o: f(*o)[:3], *as_arrays(primals, _TANGENT_KINDS, primals[0], layer["axis"]))
+    current_bar, *scale_bars, v0_bar = pull_back(tuple(as_arrays(bars, _COTANGENT_KINDS, primals[0], layer["axis"])))
     return [current_bar, v0_bar, *scale_bars * scales]
 
 

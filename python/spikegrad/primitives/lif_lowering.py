@@ -44,10 +44,10 @@ def scan_of(parameters: Sequence[Array], layer: Layer) -> Callable[..., tuple[Ar
     return scan
 
 
-def as_arrays(operands: Sequence[Array], kinds: Sequence[Kind], current: Array, layer: Layer) -> list[Array]:
+def as_arrays(operands: Sequence[Array], kinds: Sequence[Kind], current: Array, axis: int) -> list[Array]:
     """The operands with an array for each scalar that stands for one."""
     over_time = jax.typeof(current)
-    like = {"time": over_time, "state": state_like(over_time, layer["axis"])}
+    like = {"time": over_time, "state": state_like(over_time, axis)}
 
     def as_array(operand: Array, kind: Kind) -> Array:
         if operand.ndim == like[kind].ndim:
