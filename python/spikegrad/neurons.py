@@ -151,7 +151,7 @@ def lif(
         order: that of charge, spike and reset in a step.
         surrogate: the derivative of the spike. `GaussianGrad`, `MultiGaussianGrad` and `Sigmoid` with numbers as their
             parameters run on the kernels; others, and one's own, as `lax.scan`, which outside `jit` compiles at each
-            call.
+            call. Any callable is taken for the spike that it should be, 1 where its argument is 0 or more and else 0.
         return_membrane: whether to return u too, as it is after the charge of each step.
         checkpoint_every: steps between two membranes that reverse mode keeps; by default about sqrt(T), which is the
             least memory for keeping and recomputing together.
