@@ -22,17 +22,17 @@ import spikegrad
 if sys.argv[2] == "lif":
     # In 20 steps; enough for two pieces forward (lif_handlers.cc), and more backward.
     f = lambda x: spikegrad.lif(x.reshape(20, -1), 0.9, 0.5)[0].reshape(-1)
-    N = 1_100_000
+    N, LENGTH, CHAINS = 1_100_000, 8, 6
 else:
     f = getattr(spikegrad, sys.argv[2])()
-    N = 200_000
+    N, LENGTH, CHAINS = 200_000, 20, 16
 gradient = jax.grad(lambda x: f(x).sum())
 x = jnp.asarray(np.random.default_rng(0).standard_normal(N), jnp.float32)
 """
 
 EXAMPLES = {
     "scan": """
-out, _ = jax.jit(lambda x: lax.scan(lambda c, _: (c + f(c) * 0.1 - gradient(c), None), x, length=50))(x)
+out, _ = jax.jit(lambda x: lax.scan(lambda c, _: (c + f(c) * 0.1 - gradient(c), None), x, length=2 * LENGTH))(x)
 out.block_until_ready()
 """,
     "parallel chains": """
@@ -44,14 +44,14 @@ def chains(xs):
             x = gradient(x) * 2 - f(x) + jnp.sin(x)
         outs.append(x)
     return outs
-outs = chains([x + i for i in range(16)])
+outs = chains([x + i for i in range(CHAINS)])
 jax.block_until_ready(outs)
 out = sum(outs)
 """,
     "chains inside a scan": """
 def body(xs, _):
     return [gradient(x) - f(x) * 0.5 for x in xs], None
-outs, _ = jax.jit(lambda xs: lax.scan(body, xs, length=20))([x + i for i in range(16)])
+outs, _ = jax.jit(lambda xs: lax.scan(body, xs, length=LENGTH))([x + i for i in range(CHAINS)])
 jax.block_until_ready(outs)
 out = sum(outs)
 """,
@@ -60,7 +60,7 @@ g = jax.jit(lambda x: gradient(x) - f(x))
 g(x)
 results = [None] * 8
 def work(i):
-    for _ in range(20):
+    for _ in range(LENGTH):
         results[i] = g(x).block_until_ready()
 threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
 [t.start() for t in threads]
