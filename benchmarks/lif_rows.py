@@ -3,8 +3,9 @@
     u = decay v + x,   s = H(u - threshold),   v = u - s threshold
 
 Of the opponents the fastest is looked for first, row by row, and then takes turns with ours; the plain scan always
-does, whoever was the fastest in so short a look. The gradient is that of a weighted sum of the spikes, together with
-the sum itself, as a training step asks for both; hence forward and backward together.
+does, whoever was the fastest in so short a look. The gradient is forward and backward together: the spikes, and what
+their cotangents come to. It once was that of a weighted sum of the spikes, together with the sum, whose product XLA
+computes in an operation of its own, alike beside either: of 1000 x 8192 elements in some 6 ms of 15.
 
 Run as a program it writes the rows that something is promised of to a file: so a process with other settings can
 measure the same.

@@ -145,6 +145,18 @@ def test_a_symbolic_layer_that_is_sharded(shape, spec):
         np.testing.assert_array_equal(actual, wanted)
 
 
+def test_symbolic_steps_and_a_checkpoint_that_is_far():
+    """Far beyond the steps it is one at the start; and jax counts the checkpoints in int32."""
+    gradient = lambda every: jax.grad(lambda x: (spikegrad.lif(x, 0.9, 0.3, checkpoint_every=every)[0] * x).sum())
+    spec = jax.ShapeDtypeStruct(export.symbolic_shape("t, 3"), jnp.float32)
+    exported = export.export(jax.jit(gradient(2**30)), disabled_checks=CHECKS)(spec)
+    np.testing.assert_array_equal(exported.call(X), jax.jit(gradient(1))(X))
+    with pytest.raises(
+        ValueError, match=r"checkpoint_every must be at most 1073741824 where .* symbolic, and is 1073741825"
+    ):
+        export.export(jax.jit(gradient(2**30 + 1)), disabled_checks=CHECKS)(spec)
+
+
 def test_a_layer_elsewhere_is_a_scan():
     text = export.export(jax.jit(layer_and_gradient), platforms=("tpu",))(X, np.float32(0.9)).mlir_module()
     assert "custom_call @spikegrad" not in text

@@ -32,8 +32,8 @@ ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
 SYMBOLIC_CHECKPOINT_EVERY = 32
 """Where the number of steps is not known yet (`jax.export`); that of some 1000 steps."""
 
-LARGEST_SYMBOLIC_CHECKPOINT_EVERY = 2**31 - 1
-"""There jax computes the number of checkpoints in int32."""
+LARGEST_SYMBOLIC_CHECKPOINT_EVERY = 2**30
+"""There jax computes the number of checkpoints in int32, and adds this to the number of steps."""
 
 _GAUSSIAN = GaussianGrad()
 
