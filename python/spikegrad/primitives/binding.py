@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import Primitive
 
 from spikegrad.jax_versions import to_varying, varying_axes
@@ -29,7 +30,12 @@ def bind(primitive: Primitive, *operands: Any, **params: Any) -> Any:
 
 
 def evaluate_by_jit(primitive: Primitive) -> None:
-    """Gives a primitive its eager evaluation: compiled once a set of parameters, and by `jit` once a shape."""
+    """Give a primitive its eager evaluation: one compiled function for each set of parameters, and for each shape.
+
+    `jax.disable_jit` and the flags `jax_debug_nans` and `jax_debug_infs` make `jax.jit` call the Python function, which
+    would bind the primitive again, without end. So the compiled function runs without them, and its results are checked
+    here.
+    """
 
     @functools.cache
     def compiled(params: tuple[tuple[str, Any], ...]) -> Any:
@@ -39,4 +45,17 @@ def evaluate_by_jit(primitive: Primitive) -> None:
         evaluate.__name__ = primitive.name
         return jax.jit(evaluate)
 
-    primitive.def_impl(lambda *operands, **params: compiled(tuple(sorted(params.items())))(*operands))
+    def evaluate(*operands: Any, **params: Any) -> Any:
+        function = compiled(tuple(sorted(params.items())))
+        nans, infs = jax.config.jax_debug_nans, jax.config.jax_debug_infs
+        if not (nans or infs or jax.config.jax_disable_jit):
+            return function(*operands)
+        with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False):
+            out = function(*operands)
+            for array in jax.tree.leaves(out):
+                for value, wanted, found in (("nan", nans, jnp.isnan), ("inf", infs, jnp.isinf)):
+                    if wanted and found(array).any():
+                        raise FloatingPointError(f"invalid value ({value}) encountered in {primitive.name}")
+        return out
+
+    primitive.def_impl(evaluate)
