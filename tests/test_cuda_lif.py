@@ -146,12 +146,12 @@ def test_the_forward(order, reset, dtype, grid):
             )
 
 
-def derivatives(kernel, name, dtype, options, operands, flag):
+def derivatives(kernel, name, dtype, options, operands, *flags):
     """By the kernels under test, and by the CPU's."""
     family, parameters = SURROGATES[name]
     # As the kernels' parameters are held.
     parameters = [p if dtype == "f64" else float(np.float32(p)) for p in parameters]
-    return [getattr(m, f"{kernel}_{family}_{dtype}")(options, *operands, parameters, flag) for m in (on_host, on_cpu)]
+    return [getattr(m, f"{kernel}_{family}_{dtype}")(options, *operands, parameters, *flags) for m in (on_host, on_cpu)]
 
 
 def tangent_operands(inputs, scalars=frozenset()):
@@ -159,8 +159,8 @@ def tangent_operands(inputs, scalars=frozenset()):
     return [one(o) if i in scalars else o for i, o in enumerate(operands)]
 
 
-def assert_same_tangent(name, dtype, options, operands, membrane):
-    assert_all_same(*derivatives("lif_tangent", name, dtype, options, operands, membrane), dtype)
+def assert_same_tangent(name, dtype, options, operands, membrane, moving=(True, True)):
+    assert_all_same(*derivatives("lif_tangent", name, dtype, options, operands, *moving, membrane), dtype)
 
 
 def cotangent_operands(inputs, options, scalars=frozenset()):
@@ -192,8 +192,8 @@ def test_the_tangent_for_every_rule(order, reset, detach_reset, dtype, grid):
     rule = options(order, reset, detach_reset)
     for shape, special in itertools.product(SHAPES, (False, True)):
         operands = tangent_operands(Inputs(dtype, shape, 1, special))
-        for membrane in (False, True):
-            assert_same_tangent("one", dtype, rule, operands, membrane)
+        for membrane, *moving in itertools.product((False, True), repeat=3):
+            assert_same_tangent("one", dtype, rule, operands, membrane, moving)
 
 
 @dtypes

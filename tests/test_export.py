@@ -36,8 +36,8 @@ def test_the_targets_are_named_and_versioned():
         "spikegrad.lif.v1",
         "spikegrad.lif_cotangent.gaussian_mixture.v1",
         "spikegrad.lif_cotangent.sigmoid.v1",
-        "spikegrad.lif_tangent.gaussian_mixture.v1",
-        "spikegrad.lif_tangent.sigmoid.v1",
+        "spikegrad.lif_tangent.gaussian_mixture.v2",
+        "spikegrad.lif_tangent.sigmoid.v2",
         "spikegrad.sigmoid.v1",
     )
 

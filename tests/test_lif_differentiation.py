@@ -88,6 +88,65 @@ def test_a_surrogate_that_the_fast_way_does_not_serve(order, reset, detach_reset
     assert_near(gradients(ours, operands, weights), gradients(theirs, operands, weights), 3e-5)
 
 
+# A neuron each: its first two currents, decay, threshold and v0, of which one is no ordinary number.
+NOT_FINITE = [
+    (x, 0.4, *states)
+    for x in (0.4, np.inf, -np.inf, np.nan, 3e38, -3e38)
+    for states in (
+        (0.9, 1.0, 0.2),
+        *((0.9, 1.0, v0) for v0 in (np.inf, -np.inf, np.nan)),
+        *((decay, 1.0, 0.2) for decay in (np.inf, -np.inf, np.nan, 0.0)),
+        *((0.9, threshold, 0.2) for threshold in (-np.inf, np.nan, 0.0)),
+    )
+]
+
+
+@pytest.mark.parametrize("moving", [(0,), (1,), (2,), (3,), (0, 3), (0, 1, 2, 3)], ids=str)
+def test_forward_mode_where_not_all_is_finite(kernels, moving):
+    """NaN where the scan has it and nowhere else: a tangent that is no operand's adds nothing."""
+    x0, x1, *states = np.float32(NOT_FINITE).T
+    operands = [np.stack([x0, x1, x1]), *states]
+    dots = tuple(weights_like([operands[i] for i in moving], 3))
+
+    def along(layer):
+        def of_moving(*values):
+            given = list(operands)
+            for i, value in zip(moving, values, strict=True):
+                given[i] = value
+            return layer(*given)
+
+        return jax.jit(lambda values, dots: jax.jvp(of_moving, values, dots)[1])(
+            tuple(operands[i] for i in moving), dots
+        )
+
+    for order, reset, detach_reset in RULES_AND_DETACHMENT if kernels else RULES_AND_DETACHMENT[:4]:
+        rule = rule_of(order, reset, detach_reset)
+        for mine, other in zip(along(by_lif(**rule)), along(by_scan(**rule)), strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-6, err_msg=str(rule))
+
+
+def test_reverse_mode_where_not_all_is_finite(kernels):
+    x0, x1, *states = np.float32(NOT_FINITE).T
+    keep = np.abs(x0) != np.float32(3e38)  # where the sum for decay may or may not overflow
+    operands = [np.stack([x0, x1, x1])[:, keep], *(state[keep] for state in states)]
+    for order, reset, detach_reset in RULES_AND_DETACHMENT if kernels else RULES_AND_DETACHMENT[:4]:
+        rule = rule_of(order, reset, detach_reset)
+        ours, theirs = by_lif(**rule), by_scan(**rule)
+        bars = tuple(weights_like(theirs(*operands), 3))
+        pull_back = lambda layer, bars=bars: jax.jit(lambda o: jax.vjp(layer, *o)[1](bars))(tuple(operands))
+        for mine, other in zip(pull_back(ours), pull_back(theirs), strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-6, err_msg=str(rule))
+
+
+def test_a_masked_neuron_in_forward_mode(kernels):
+    """A current of -infinity masks a neuron: the documented figures of the report."""
+    x = jnp.full((3, 1), -jnp.inf)
+    ones = jnp.ones_like(x)
+    np.testing.assert_array_equal(jax.jvp(lambda x: lif(x, 0.9, 1.0)[0], (x,), (ones,))[1], np.zeros((3, 1)))
+    v_final = lambda y: lif(y, 0.9, 1.0, reset="zero", detach_reset=True)[1]
+    np.testing.assert_array_equal(jax.jvp(v_final, (x[:1],), (ones[:1],))[1], [1])
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 3e-6), (np.float16, 6e-4), (jnp.bfloat16, 5e-3)])
 def test_every_dtype(order, dtype, tolerance):

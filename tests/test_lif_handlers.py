@@ -32,7 +32,8 @@ def forward(x=X, decay=ONE, threshold=ONE, v0=ONE, out=(X, STATE), extra=(), **c
 
 def tangent(x=X, dots=(X, ONE, ONE, STATE), parameters=PARAMETERS, out=(X, STATE), **changed):
     operands = x, ONE, ONE, STATE, *dots, *parameters
-    return call("spikegrad.lif_tangent.gaussian_mixture.v1", results(*out), *operands, **{**LAYER, **changed})
+    attributes = {**LAYER, "v_moves": 1, "decay_moves": 1, **changed}
+    return call("spikegrad.lif_tangent.gaussian_mixture.v2", results(*out), *operands, **attributes)
 
 
 def cotangent(x=X, kept=KEPT, bars=(X, STATE, ONE * 0), parameters=PARAMETERS, out=(X, STATE), **changed):

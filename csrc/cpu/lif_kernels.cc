@@ -217,7 +217,7 @@ void forward_loop(const T* x, T* v, const T* decay, const T* threshold, T* spike
 
 template <class T>
 SPIKEGRAD_SCALAR StepTangent<T> at(const StepTangent<const T*>& dot, int64_t i) {
-  return {dot.v[i], dot.x[i], dot.decay[i], dot.threshold[i]};
+  return {dot.v[i], dot.x[i], dot.decay[i], dot.threshold[i], dot.v_moves, dot.decay_moves};
 }
 
 template <class T>
@@ -490,7 +490,8 @@ void tangent(const LifTangent<T>& call, int64_t begin, int64_t end, const Family
         W* spike_dot = to < 0 ? spike_buffer : row_to_write(spikes_dot, strip, to, spike_buffer);
         W* u_dot = call.membrane_dot ? row_to_write(membrane_dot, strip, t, u_buffer) : u_buffer;
         const W* x = current.at(strip, t);
-        const StepTangent<const W*> dot = {v_dot + i, current_dot.at(strip, t), decay_dot.at(i), threshold_dot.at(i)};
+        const StepTangent<const W*> dot = {v_dot + i,    current_dot.at(strip, t), decay_dot.at(i), threshold_dot.at(i),
+                                           call.v_moves, call.decay_moves};
         loops.tangent(x, v + i, decay.at(i), threshold.at(i), dot, distance, distance_dot, strip.count);
         gradient(distance, distance_dot, spike_dot, strip.count, g);
         loops.advance(x, v + i, decay.at(i), threshold.at(i), dot, v_dot + i, spike_dot, u_dot, strip.count);

@@ -19,7 +19,7 @@ NB_MODULE(_cpu, m) {
         add("spikegrad.lif.v1", spikegrad::spikegrad_lif);
 #define SPIKEGRAD_ADD(name, Family)                                                   \
   add("spikegrad." #name ".v1", spikegrad::spikegrad_##name);                         \
-  add("spikegrad.lif_tangent." #name ".v1", spikegrad::spikegrad_lif_tangent_##name); \
+  add("spikegrad.lif_tangent." #name ".v2", spikegrad::spikegrad_lif_tangent_##name); \
   add("spikegrad.lif_cotangent." #name ".v1", spikegrad::spikegrad_lif_cotangent_##name);
         SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ADD)
 #undef SPIKEGRAD_ADD

@@ -186,7 +186,9 @@ __device__ __forceinline__ void carry_forward(const LifTangent<T>& call, Gradien
          membrane_dot = neuron.row(call.membrane_dot, steps, 0, 1);
     const W decay = neuron.state(layer.decay), threshold = neuron.state(layer.threshold);
     W v = neuron.state(call.v0);
-    StepTangent<W> dot = {neuron.state(call.v0_dot), 0, neuron.state(call.decay_dot), neuron.state(call.threshold_dot)};
+    StepTangent<W> dot = {
+        neuron.state(call.v0_dot), 0, neuron.state(call.decay_dot), neuron.state(call.threshold_dot), call.v_moves,
+        call.decay_moves};
     bool nowhere = is_early(layer);
     ahead<kAhead>(steps, [&] {
       return CurrentAndTangent<T>{current.next(), current_dot.next()};

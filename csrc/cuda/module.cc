@@ -23,7 +23,7 @@ NB_MODULE(_cuda, m) {
 #define SPIKEGRAD_ADD(name, Family)                                                                            \
   add("spikegrad." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_##name,                             \
       spikegrad::cuda::spikegrad_cuda_##name);                                                                 \
-  add("spikegrad.lif_tangent." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_lif_tangent_##name,     \
+  add("spikegrad.lif_tangent." #name ".v2", spikegrad::cuda::spikegrad_cuda_initialize_lif_tangent_##name,     \
       spikegrad::cuda::spikegrad_cuda_lif_tangent_##name);                                                     \
   add("spikegrad.lif_cotangent." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_lif_cotangent_##name, \
       spikegrad::cuda::spikegrad_cuda_lif_cotangent_##name);

@@ -61,6 +61,13 @@ class LifOperands {
     return state("threshold", layer.threshold);
   }
 
+  xla::ffi::Error flag(const char* name, bool& value) {
+    int64_t number;
+    auto error = attribute(name, number);
+    value = error.success() && number != 0;
+    return error;
+  }
+
   template <class T>
   xla::ffi::Error over_time(const char* name, Operand<T>& operand) {
     return read(name, operand, dtype_of_time(), steps_, true);
@@ -227,6 +234,8 @@ xla::ffi::Error decode(LifOperands operands, LifForward<T>& call) {
 template <class T, class Family>
 xla::ffi::Error decode(LifOperands operands, LifTangent<T>& call, ParameterAddresses<Family>& parameters) {
   if (auto error = operands.layer(call.layer); error.failure()) return error;
+  if (auto error = operands.flag("v_moves", call.v_moves); error.failure()) return error;
+  if (auto error = operands.flag("decay_moves", call.decay_moves); error.failure()) return error;
   if (auto error = operands.state("v0", call.v0); error.failure()) return error;
   if (auto error = operands.over_time("current_dot", call.current_dot); error.failure()) return error;
   if (auto error = operands.state("decay_dot", call.decay_dot); error.failure()) return error;

@@ -1,6 +1,6 @@
 // The families: a new one is a header like the two below and a line here. Kernels, FFI handlers, the Python module and
 // the tests' module follow from this list, which calls DO(name, Family) and what else it is given for each of them; the
-// name is that in the FFI target, spikegrad.<name>.v1.
+// name is part of its FFI targets' names, such as spikegrad.<name>.v1.
 #ifndef SPIKEGRAD_MATH_FAMILIES_H_
 #define SPIKEGRAD_MATH_FAMILIES_H_
 

@@ -49,9 +49,11 @@ SPIKEGRAD_SCALAR T after_reset(T u, T spike, T threshold, R rule) {
 // Its derivative along (u, spike, threshold).
 template <class T, class R>
 SPIKEGRAD_SCALAR T after_reset_tangent(T u, T spike, T threshold, T u_dot, T spike_dot, T threshold_dot, R rule) {
-  if (rule.detach_reset) spike_dot = 0;
-  if (rule.reset == Reset::subtract) return u_dot - (spike_dot * threshold + spike * threshold_dot);
-  if (rule.reset == Reset::zero) return u_dot * (1 - spike) - u * spike_dot;
+  // A detached spike has no term: 0 times an infinite membrane or threshold would be NaN.
+  if (rule.reset == Reset::subtract) {
+    return u_dot - (rule.detach_reset ? spike * threshold_dot : spike_dot * threshold + spike * threshold_dot);
+  }
+  if (rule.reset == Reset::zero) return rule.detach_reset ? u_dot * (1 - spike) : u_dot * (1 - spike) - u * spike_dot;
   return u_dot;
 }
 
@@ -98,13 +100,21 @@ SPIKEGRAD_SCALAR Step<T> step(T v, T x, T decay, T threshold, R rule) {
 template <class T>
 struct StepTangent {
   T v, x, decay, threshold;
+  bool v_moves, decay_moves;  // if not, the tangent is 0 and has no term: 0 times infinity would be NaN
 };
+
+// The tangent of decay v.
+template <class T>
+SPIKEGRAD_SCALAR T decayed_tangent(T v, T v_dot, T decay, StepTangent<T> dot) {
+  const T by_v = dot.v_moves ? decay * v_dot : T(0);
+  return dot.decay_moves ? by_v + dot.decay * v : by_v;
+}
 
 // That of the distance, which times g is that of the spike.
 template <class T, class R>
 SPIKEGRAD_SCALAR T distance_tangent(T v, T decay, StepTangent<T> dot, R rule) {
   if (!rule.charge_first) return dot.v - dot.threshold;
-  return (decay * dot.v + dot.decay * v + dot.x) - dot.threshold;
+  return (decayed_tangent(v, dot.v, decay, dot) + dot.x) - dot.threshold;
 }
 
 template <class T>
@@ -117,14 +127,14 @@ SPIKEGRAD_SCALAR StateTangent<T> state_tangent(T v, T decay, T threshold, const 
                                                T spike_dot, R rule) {
   StateTangent<T> out;
   if (rule.charge_first) {
-    out.membrane = decay * dot.v + dot.decay * v + dot.x;
+    out.membrane = decayed_tangent(v, dot.v, decay, dot) + dot.x;
     out.state = after_reset_tangent(step.membrane, step.spike, threshold, out.membrane, spike_dot, dot.threshold, rule);
   } else {
     const bool before = rule.reset == Reset::zero;
     const T reset_v = before ? after_reset(v, step.spike, threshold, rule) : v;
     const T reset_dot =
         before ? after_reset_tangent(v, step.spike, threshold, dot.v, spike_dot, dot.threshold, rule) : dot.v;
-    const T charged = decay * reset_dot + dot.decay * reset_v + dot.x;
+    const T charged = decayed_tangent(reset_v, reset_dot, decay, dot) + dot.x;
     // That of a difference does not need what it was taken from.
     out.state =
         before ? charged : after_reset_tangent(charged, step.spike, threshold, charged, spike_dot, dot.threshold, rule);

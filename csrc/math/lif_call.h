@@ -54,6 +54,7 @@ struct LifTangent {
   Operand<Wide<T>> v0;
   Operand<T> current_dot;
   Operand<Wide<T>> decay_dot, threshold_dot, v0_dot;
+  bool v_moves, decay_moves;  // math/lif.h
   T* spikes_dot;
   T* membrane_dot;  // or null
   Wide<T>* v_final_dot;

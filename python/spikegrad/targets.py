@@ -21,7 +21,7 @@ def derivative_of(family: str) -> str:
 
 def lif_tangent_of(family: str) -> str:
     """The target that carries tangents through a layer whose spike has the derivatives of a family."""
-    return f"spikegrad.lif_tangent.{family}.v1"
+    return f"spikegrad.lif_tangent.{family}.v2"
 
 
 def lif_cotangent_of(family: str) -> str:

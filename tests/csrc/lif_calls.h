@@ -107,7 +107,7 @@ void define_lif_tangent(pybind11::module_& m, const std::string& name, Run run) 
   m.def(name.c_str(),
         [run](LifOptions options, HeldArray<T> current, HeldArray<W> decay, HeldArray<W> threshold, HeldArray<W> v0,
               HeldArray<T> current_dot, HeldArray<W> decay_dot, HeldArray<W> threshold_dot, HeldArray<W> v0_dot,
-              const std::vector<double>& parameters, bool with_membrane) {
+              const std::vector<double>& parameters, bool v_moves, bool decay_moves, bool with_membrane) {
           LifInputs<T> inputs(current, decay, threshold);
           LifInput<W> v0_input(v0), decay_input(decay_dot), threshold_input(threshold_dot), v0_dot_input(v0_dot);
           LifInput<T> current_input(current_dot);
@@ -115,7 +115,7 @@ void define_lif_tangent(pybind11::module_& m, const std::string& name, Run run) 
           LifOutput<W> v_final(inputs.neurons(), true);
           run(spikegrad::LifTangent<T>{inputs.layer(options), v0_input.operand(), current_input.operand(),
                                        decay_input.operand(), threshold_input.operand(), v0_dot_input.operand(),
-                                       spikes.data(), membrane.data(), v_final.data()},
+                                       v_moves, decay_moves, spikes.data(), membrane.data(), v_final.data()},
               parameters);
           return arrays_of(spikes, v_final, membrane);
         });

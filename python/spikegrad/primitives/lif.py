@@ -20,7 +20,7 @@ from spikegrad import kernel_switch, targets
 from spikegrad.primitives.batching_rules import define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.lif_call import Role, lif_call
-from spikegrad.primitives.lif_derivative import OPERANDS, instantiated, lif_tangent_p
+from spikegrad.primitives.lif_derivative import OPERANDS, instantiated, lif_tangent_p, moving_ones
 from spikegrad.primitives.lif_lowering import as_arrays, define_lowering, kernel_attributes, scan_of
 from spikegrad.primitives.lif_shapes import (
     BatchedLayer,
@@ -98,7 +98,14 @@ def _jvp(
     spikes, v_final, kept, *u = bind(lif_p, *primals, checkpoints=True, membrane=membrane, **layer)
     dots = instantiated(tangents[:4], [operand.dtype for operand in operands])
     spikes_dot, v_final_dot, *u_dot = bind(
-        lif_tangent_p, *operands, kept, *dots, *parameters, membrane=membrane, **layer
+        lif_tangent_p,
+        *operands,
+        kept,
+        *dots,
+        *parameters,
+        moving=moving_ones(tangents[:4]),
+        membrane=membrane,
+        **layer,
     )
     # That of the checkpoints is not 0, but nobody looks at it (lif_derivative.py).
     kept_dot = ad.Zero(jax.typeof(kept).to_tangent_aval())

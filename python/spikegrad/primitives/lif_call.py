@@ -9,7 +9,8 @@ is sharded over time is gathered before the call, and the handler refuses a curr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -49,8 +50,12 @@ def lif_call(
     reset: str | None,
     detach_reset: bool,
     every: int,
+    flags: Mapping[str, bool] = MappingProxyType({}),
 ) -> list[Array]:
-    """The kernel `target`, of which the first operand is the current; `every` is 0 where there are no checkpoints."""
+    """The kernel `target` with the current as its first operand; `every` is 0 where there are no checkpoints.
+
+    `flags` are further attributes of the target.
+    """
     rank = operands[0][1].ndim
 
     def with_units(role: Role, operand: Array) -> Array:
@@ -66,6 +71,7 @@ def lif_call(
         "reset": _RESETS[reset],
         "detach_reset": int(detach_reset),
         "every": every,
+        **{name: int(flag) for name, flag in flags.items()},
     }
     with jax.named_scope(name):
         outs = bind(

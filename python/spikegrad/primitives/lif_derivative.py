@@ -7,8 +7,11 @@
 
 The first group is what both are not linear in. `lif_cotangent` goes back from checkpoint to checkpoint and needs no v0,
 `lif_tangent` goes forward and needs no checkpoints: each has them for the other, and v0 because the second derivative
-depends on it. That is found by differentiating the scan of reference.py, in which checkpoints have no part; they are a
-function of the other four, and their own tangent is not looked at.
+depends on it. The second derivative is found by differentiating the scan of reference.py, in which checkpoints have no
+part; they are a function of the other four, and their own tangent is not looked at.
+
+The parameter `moving` of `lif_tangent` tells which of the four tangents are no symbolic zeros. The others add no term,
+since 0 times an infinite membrane or decay would be NaN.
 
 The gradients of decay and threshold are those of each neuron, even where one number serves all of them.
 """
@@ -48,6 +51,9 @@ for _primitive in (lif_tangent_p, lif_cotangent_p):
     _primitive.multiple_results = True
     evaluate_by_jit(_primitive)
 
+Moving = tuple[bool, ...]
+"""For each of `OPERANDS`, whether it has a tangent that is no symbolic zero."""
+
 OPERANDS = ("current", "decay", "threshold", "v0")
 _KINDS: tuple[Kind, ...] = ("time", "state", "state", "state", "checkpoints")
 _CHECKPOINTS = _KINDS.index("checkpoints")
@@ -61,6 +67,11 @@ def instantiated(tangents: Sequence[Any], dtypes: Sequence[Any]) -> list[Array]:
         jnp.zeros((), dtype) if isinstance(tangent, ad.Zero) else jnp.asarray(tangent, dtype)
         for tangent, dtype in zip(tangents, dtypes, strict=True)
     ]
+
+
+def moving_ones(tangents: Sequence[Any]) -> Moving:
+    """Which tangents are no symbolic zeros."""
+    return tuple(not isinstance(tangent, ad.Zero) for tangent in tangents)
 
 
 def _dtypes(operands: Sequence[Any]) -> list[Any]:
@@ -81,7 +92,9 @@ def _check_layer(operands: Sequence[ShapedArray], parameters: Sequence[ShapedArr
 
 
 @lif_tangent_p.def_abstract_eval
-def _tangent_abstract_eval(*operands: ShapedArray, membrane: bool, **layer: Unpack[Layer]) -> list[ShapedArray]:
+def _tangent_abstract_eval(
+    *operands: ShapedArray, moving: Moving, membrane: bool, **layer: Unpack[Layer]
+) -> list[ShapedArray]:
     primals, dots, parameters = operands[:5], operands[5:9], operands[9:]
     state, current = _check_layer(primals, parameters, layer), primals[0]
     for name, dot, expected in zip(OPERANDS, dots, (current, state, state, state), strict=True):
@@ -102,11 +115,25 @@ def _cotangent_abstract_eval(*operands: ShapedArray, scales: bool, **layer: Unpa
 # Derivatives
 
 
-def _reference_tangent(*operands: Array, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
+def _at(f: Callable[..., Any], operands: Sequence[Array], moving: Sequence[int]) -> Callable[..., Any]:
+    """f of the operands `moving`; all others as given."""
+
+    def of_moving(*values: Array) -> Any:
+        all_operands = list(operands)
+        for i, value in zip(moving, values, strict=True):
+            all_operands[i] = value
+        return f(*all_operands)
+
+    return of_moving
+
+
+def _reference_tangent(*operands: Array, moving: Moving, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
     primals, dots, parameters = operands[:4], operands[5:9], operands[9:]
     f = scan_of(parameters, layer)
-    arrays = [as_arrays(given, _TANGENT_KINDS, primals[0], layer["axis"]) for given in (primals, dots)]
-    _, (spikes_dot, v_final_dot, membrane_dot, _) = jax.jvp(f, *arrays)
+    arrays, dot_arrays = (as_arrays(given, _TANGENT_KINDS, primals[0], layer["axis"]) for given in (primals, dots))
+    along = [i for i, moves in enumerate(moving) if moves]
+    along_arrays, along_dots = ([given[i] for i in along] for given in (arrays, dot_arrays))
+    _, (spikes_dot, v_final_dot, membrane_dot, _) = jax.jvp(_at(f, arrays, along), along_arrays, along_dots)
     return [spikes_dot, v_final_dot, *[membrane_dot] * membrane]
 
 
@@ -116,6 +143,22 @@ def _reference_cotangent(*operands: Array, scales: bool, **layer: Unpack[Layer])
     _, pull_back = jax.vjp(lambda *o: f(*o)[:3], *as_arrays(primals, _TANGENT_KINDS, primals[0], layer["axis"]))
     current_bar, *scale_bars, v0_bar = pull_back(tuple(as_arrays(bars, _COTANGENT_KINDS, primals[0], layer["axis"])))
     return [current_bar, v0_bar, *scale_bars * scales]
+
+
+@functools.cache
+def _compiled_jvp(
+    by_reference: Callable[..., list[Array]], moving: tuple[int, ...], params: tuple[tuple[str, Any], ...]
+) -> Callable[[tuple[Array, ...], tuple[Array, ...]], list[Array]]:
+    """`jvp(operands, tangents)` of the scan along the operands `moving`.
+
+    Compiled, since outside `jit` each new scan is compiled again and its program kept (lif_scan.py).
+    """
+
+    def lif_scan_jvp(operands: tuple[Array, ...], tangents: tuple[Array, ...]) -> list[Array]:
+        of_moving = _at(functools.partial(by_reference, **dict(params)), operands, moving)
+        return jax.jvp(of_moving, tuple(operands[i] for i in moving), tangents)[1]
+
+    return jax.jit(lif_scan_jvp)
 
 
 def _jvp(
@@ -129,20 +172,17 @@ def _jvp(
         if not all(isinstance(dot, ad.Zero) for dot in tangents[linear]):
             operands = list(primals)
             operands[linear] = instantiated(tangents[linear], _dtypes(primals[linear]))
-            terms.append(bind(primitive, *operands, **params))
+            linear_params = dict(params)
+            if "moving" in params:
+                linear_params["moving"] = moving_ones(tangents[linear])
+            terms.append(bind(primitive, *operands, **linear_params))
         linear_ones = range(*linear.indices(len(primals)))
         others = [i for i in range(len(primals)) if i != _CHECKPOINTS and i not in linear_ones]
         moving = [i for i in others if not isinstance(tangents[i], ad.Zero)]
         if moving:
-
-            def of_moving(*values: Array) -> list[Array]:
-                operands = list(primals)
-                for i, value in zip(moving, values, strict=True):
-                    operands[i] = value
-                return by_reference(*operands, **params)
-
-            dots = [jnp.asarray(tangents[i], primals[i].dtype) for i in moving]
-            terms.append(jax.jvp(of_moving, [primals[i] for i in moving], dots)[1])
+            dots = tuple(jnp.asarray(tangents[i], primals[i].dtype) for i in moving)
+            along = _compiled_jvp(by_reference, tuple(moving), tuple(sorted(params.items())))
+            terms.append(along(tuple(primals), dots))
         if not terms:
             return outs, [ad.Zero(jax.typeof(out).to_tangent_aval()) for out in outs]
         return outs, [functools.reduce(lax.add, dots) for dots in zip(*terms, strict=True)]
@@ -158,7 +198,7 @@ def _summed_like(cotangent: Array, operand: Any) -> Array:
     return cotangent if operand.aval.ndim or not cotangent.ndim else jnp.sum(cotangent)
 
 
-def _tangent_transpose(bars: Any, *operands: Any, membrane: bool, **layer: Unpack[Layer]) -> list[Any]:
+def _tangent_transpose(bars: Any, *operands: Any, moving: Moving, membrane: bool, **layer: Unpack[Layer]) -> list[Any]:
     primals, dots, parameters = operands[:5], operands[5:9], operands[9:]
     assert not any(map(ad.is_undefined_primal, (*primals, *parameters))), "lif_tangent is linear in tangents alone"
     current, wide = primals[0].dtype, reference.wide_dtype(primals[0].dtype)
@@ -177,17 +217,16 @@ def _cotangent_transpose(dots: Any, *operands: Any, scales: bool, **layer: Unpac
     primals, bars, parameters = operands[:5], operands[5:8], operands[8:]
     assert not any(map(ad.is_undefined_primal, (*primals, *parameters))), "lif_cotangent is linear in cotangents alone"
     current, wide = primals[0].dtype, reference.wide_dtype(primals[0].dtype)
-    current_dot, v0_dot, *scale_dots = instantiated(dots, (current, *[wide] * (len(dots) - 1)))
-    decay_dot, threshold_dot = scale_dots or [jnp.zeros((), wide)] * 2
+    current_dot, v0_dot, *scale_dots = dots
+    decay_dot, threshold_dot = scale_dots or [ad.Zero(jax.typeof(primals[1]))] * 2
+    named = (current_dot, decay_dot, threshold_dot, v0_dot)
     wanted = [ad.is_undefined_primal(bar) for bar in bars]
     spikes_dot, v_final_dot, *membrane_dot = bind(
         lif_tangent_p,
         *primals,
-        current_dot,
-        decay_dot,
-        threshold_dot,
-        v0_dot,
+        *instantiated(named, (current, wide, wide, wide)),
         *parameters,
+        moving=moving_ones(named),
         membrane=wanted[2],
         **layer,
     )
@@ -204,11 +243,12 @@ ad.primitive_transposes[lif_cotangent_p] = _cotangent_transpose
 
 
 def _batch_tangent(
-    axis_data: Any, operands: Any, dims: Any, *, membrane: bool, **layer: Unpack[Layer]
+    axis_data: Any, operands: Any, dims: Any, *, moving: Moving, membrane: bool, **layer: Unpack[Layer]
 ) -> tuple[list[Array], list[int]]:
     kinds = [*_KINDS, *_TANGENT_KINDS, *["parameter"] * (len(operands) - 9)]
     batch = BatchedLayer(axis_data, kinds, operands, dims, layer["axis"])
-    outs = bind(lif_tangent_p, *batch.operands, membrane=membrane, **{**layer, "axis": batch.axis})
+    layer["axis"] = batch.axis
+    outs = bind(lif_tangent_p, *batch.operands, moving=moving, membrane=membrane, **layer)
     return outs, [batch.dim, batch.state_dim, *[batch.dim] * membrane]
 
 
@@ -228,13 +268,17 @@ define_batching(lif_cotangent_p, _batch_cotangent)
 # Lowering
 
 
-def _kernel_tangent(*operands: Array, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
+def _kernel_tangent(*operands: Array, moving: Moving, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
     roles: list[Role] = ["time", "state", "state", "state"]
     primals, dots = zip(roles, operands[:4], strict=True), zip(roles, operands[5:9], strict=True)
     parameters = [("scalar", parameter) for parameter in operands[9:]]
     results: list[Role] = ["time", "state", *["time"] * membrane]
     target = targets.lif_tangent_of(layer["family"])
-    return lif_call("lif_tangent", target, [*primals, *dots, *parameters], results, **kernel_attributes(layer))
+    current, decay, threshold, v0 = moving
+    resets = layer["reset"] == "subtract" or (layer["reset"] == "zero" and not layer["detach_reset"])
+    flags = {"v_moves": current or decay or v0 or (threshold and resets), "decay_moves": decay}
+    named = [*primals, *dots, *parameters]
+    return lif_call("lif_tangent", target, named, results, flags=flags, **kernel_attributes(layer))
 
 
 def _kernel_cotangent(*operands: Array, scales: bool, **layer: Unpack[Layer]) -> list[Array]:
