@@ -82,6 +82,30 @@ def test_no_steps(kernels):
     np.testing.assert_array_equal(gradient, [0, 2, 4])
 
 
+class Wrapped:
+    """An array-like as flax's `nnx.Param` is one: neither an array nor a number."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __jax_array__(self):
+        return jnp.asarray(self.value)
+
+
+@pytest.mark.parametrize("given", [Wrapped, list, tuple, lambda v: [Wrapped(one) for one in v]])
+@pytest.mark.parametrize("surrogate", [GaussianGrad(), lambda z: (z >= 0).astype(z.dtype)], ids=["kernel", "scan"])
+def test_operands_in_containers(given, surrogate):
+    """Whatever `jax.numpy` takes for an array."""
+    current, decay, threshold, v0 = draw(0, 9, (3,), scales=(3,))
+    run = lambda current, *states: lif(current, *states[:2], v0=states[2], surrogate=surrogate)
+    expected = run(current, decay, threshold, v0)
+    wrapped = lambda current, *states: run(Wrapped(current), *(given(state) for state in states))
+    for f in (wrapped, jax.jit(wrapped)):
+        for got, wanted in zip(f(current, *map(jnp.asarray, (decay, threshold, v0))), expected, strict=True):
+            np.testing.assert_allclose(got, wanted, atol=1e-6)
+    assert run([[jnp.float32(2)] * 3] * 2, decay, threshold, v0)[0].shape == (2, 3)
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     values=st.lists(

@@ -11,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from recurrence import draw
 from spikegrad import Surrogate, lif
+from spikegrad.jax_versions import varying_axes
 from test_partitioning import COLLECTIVE, mesh
 
 MOVES = re.compile(r"= \S+ (copy|transpose)\(")
@@ -80,6 +81,33 @@ def test_halves(dtype):
     m = mesh(AxisType.Auto)
     shardings = [NamedSharding(m, s) for s in (P(None, "i", "j"), P("i", "j"), P("i", "j"))]
     check(gradient, operands(dtype), shardings, calls=2, moves=dtype != jnp.bfloat16)
+
+
+@pytest.mark.parametrize("v0", [0.5, None, np.arange(8, dtype=np.float32)], ids=["number", "default", "array"])
+@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("membrane", [False, True])
+def test_a_layer_of_no_steps_is_sharded_like_one_of_some(v0, steps, membrane):
+    """Types, not only values: a next layer refuses other ones."""
+    m = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Explicit,), devices=jax.devices("cpu"))
+    run = lambda x, v0: lif(x, 0.9, 1.0, v0=v0, return_membrane=membrane)
+    with jax.set_mesh(m):
+        current = jax.device_put(np.ones((steps, 8), np.float32), NamedSharding(m, P(None, "i")))
+        state = jax.device_put(v0, NamedSharding(m, P("i"))) if isinstance(v0, np.ndarray) else v0
+        for f in (run, jax.jit(run)):
+            spikes, v_final, *_ = f(current, state)
+            assert jax.typeof(v_final).sharding.spec == P("i")
+            assert jax.typeof(spikes).sharding.spec == P(None, "i")
+        if steps == 0:
+            np.testing.assert_array_equal(v_final, np.broadcast_to(0 if v0 is None else v0, 8))
+    m = mesh(AxisType.Auto)
+
+    @partial(jax.shard_map, mesh=m, in_specs=P(None, "i"), out_specs=P("i"))
+    def mapped(x):
+        v_final = run(x, None if v0 is None else 0.5)[1]
+        assert "i" in varying_axes(v_final)
+        return v_final
+
+    assert mapped(np.ones((steps, 16), np.float32)).shape == (16,)
 
 
 def test_replicated_scales_and_a_sharded_current():

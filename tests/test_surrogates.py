@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from families import CASES
 from spikegrad import GaussianGrad, MultiGaussianGrad, Sigmoid, gaussian_grad, multi_gaussian_grad, surrogates
+from spikegrad.compat import braintools as compat
 
 EVERY_PARAMETER = [(case, name) for case in CASES for name in case.parameters]
 POSITIVE = [(case, name) for case, name in EVERY_PARAMETER if (case.name, name) not in (("gaussian", "alpha"),)]
@@ -266,6 +267,54 @@ def test_array_parameters_broadcast(kernels, case, name, shape):
     ]
     np.testing.assert_allclose(gradient, np.array(one_by_one), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(case.function(x, **{name: values}), np.asarray(x) >= 0)
+
+
+class Wrapped:
+    """An array-like as flax's `nnx.Param` is one: neither an array nor a number."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __jax_array__(self):
+        return jnp.asarray(self.value)
+
+
+CONTAINERS = {
+    "wrapped": Wrapped,
+    "wrapped array": lambda value: Wrapped(jnp.full(3, value)),
+    "list": lambda value: [value] * 3,
+    "tuple": lambda value: (value,) * 3,
+    "nested": lambda value: [[value] * 3] * 2,
+    "list of wrapped": lambda value: [Wrapped(value)] * 3,
+    "mixed list": lambda value: [value, 0.5, np.float32(0.5)],
+}
+
+
+@pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, lambda f: lambda v: jax.jvp(f, (v,), (v,))[0]])
+def test_parameters_in_containers(case, name, container, wrap):
+    """Whatever `jax.numpy` takes for an array."""
+    x = jnp.linspace(-1, 1, 6).reshape(2, 3)
+    given = CONTAINERS[container]
+    expected = case.surrogate(**{name: 0.5}).surrogate_grad(x)
+    by_object = wrap(lambda value: case.surrogate(**{name: given(value)}).surrogate_grad(x))
+    by_function = wrap(lambda value: jax.vjp(lambda x: case.function(x, **{name: given(value)}), x)[1](x * 0 + 1)[0])
+    by_compat = wrap(lambda value: getattr(compat, case.surrogate.__name__)(**{name: given(value)}).surrogate_grad(x))
+    for f in (by_object, by_function, by_compat):
+        np.testing.assert_allclose(f(jnp.float32(0.5)), expected, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_inputs_in_containers(case, container):
+    values = jax.jit(lambda v: (case.function(CONTAINERS[container](v)), case.make()(CONTAINERS[container](v))))
+    for spikes in values(-1.0):
+        assert np.ravel(spikes)[0] == 0
+
+
+def test_a_gradient_through_a_container():
+    smooth = lambda alphas: GaussianGrad(alpha=[alphas[0], Wrapped(alphas[1])]).surrogate_grad(jnp.zeros(2)).sum()
+    np.testing.assert_allclose(jax.grad(smooth)(jnp.ones(2)), [0.7978846, 0.7978846], rtol=1e-6)
 
 
 def test_complex_and_integer_inputs_are_told_apart(case):

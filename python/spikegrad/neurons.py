@@ -14,14 +14,14 @@ from jax.core import ShapedArray
 from jax.sharding import AxisType
 from jax.typing import ArrayLike
 
-from spikegrad import reference
-from spikegrad.parameters import as_input, check_real
+from spikegrad.lif_scan import compiled_scan
+from spikegrad.parameters import as_input, as_number_or_array, check_real
 from spikegrad.primitives import lif as primitive
 from spikegrad.primitives.binding import unified
 from spikegrad.primitives.lif_lowering import as_arrays
 from spikegrad.primitives.lif_shapes import state_like
 from spikegrad.surrogate import Surrogate
-from spikegrad.surrogates import FamilySurrogate, GaussianGrad
+from spikegrad.surrogates import GaussianGrad
 
 Reset = Literal["subtract", "zero"]
 Order = Literal["charge_fire_reset", "reset_undecayed", "fire_charge"]
@@ -150,8 +150,10 @@ def lif(
         detach_reset: whether the spike that resets is a constant to the derivatives.
         order: that of charge, spike and reset in a step.
         surrogate: the derivative of the spike. `GaussianGrad`, `MultiGaussianGrad` and `Sigmoid` with numbers as their
-            parameters run on the kernels; others, and one's own, as `lax.scan`, which outside `jit` compiles at each
-            call. Any callable is taken for the spike that it should be, 1 where its argument is 0 or more and else 0.
+            parameters run on the kernels. All others run as `lax.scan`. Any callable is accepted: it must return 1
+            where its argument is >= 0 and 0 elsewhere, which is not checked. Outside `jit` the scan is compiled once
+            for equal surrogates with equal attributes; it is compiled at each call if the surrogate or an attribute
+            cannot be hashed.
         return_membrane: whether to return u too, as it is after the charge of each step.
         checkpoint_every: steps between two membranes that reverse mode keeps; by default about sqrt(T), which is the
             least memory for keeping and recomputing together.
@@ -185,27 +187,28 @@ def lif(
 
     if isinstance(surrogate, type) or not callable(surrogate):
         raise TypeError(f"surrogate must be a Surrogate, such as GaussianGrad(), and is {surrogate!r}")
-    if not (isinstance(surrogate, FamilySurrogate) and type(surrogate).__call__ is FamilySurrogate.__call__):
+    kernel = surrogate.kernel_parameters(step) if isinstance(surrogate, Surrogate) else None
+    if kernel is None:
         operands = unified(current, decay, threshold, v0)
         arrays = as_arrays(operands, ("time", "state", "state", "state"), current, axis=0)
-        spikes, v_final, membrane, _ = reference.lif(
-            surrogate, *arrays, order=order, reset=reset, detach_reset=detach_reset
-        )
+        scan = compiled_scan(surrogate)
+        spikes, v_final, membrane = scan(*arrays, order=order, reset=reset, detach_reset=detach_reset)
         return (spikes, v_final, membrane) if return_membrane else (spikes, v_final)
     if isinstance(current.shape[0], int) and current.shape[0] == 0:
-        v_final = v0 + jnp.zeros(step.shape, step.dtype)
+        (v_final,) = as_arrays(unified(current, v0)[1:], ("state",), current, axis=0)
         return (current, v_final, current) if return_membrane else (current, v_final)
+    family, parameters = kernel
     outs = primitive.lif(
         current,
         decay,
         threshold,
         v0,
-        *surrogate._parameters(step),
+        *parameters,
         order=order,
         reset=reset,
         detach_reset=detach_reset,
         every=every,
-        family=surrogate._family,
+        family=family,
         membrane=return_membrane,
     )
     return tuple(outs)
@@ -236,6 +239,7 @@ def _checkpoint_every(every: SupportsIndex | None, steps: Any) -> int:
 
 def _as_state(name: str, value: ArrayLike, step: ShapedArray) -> Array:
     """What a neuron has once, as the primitives take it: of rank 0, or a number for each neuron."""
+    value = as_number_or_array(value)
     check_real(name, value)
     state = jnp.asarray(value, step.dtype)
     if state.ndim == 0:

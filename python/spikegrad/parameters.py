@@ -8,13 +8,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import ShapedArray
 from jax.typing import ArrayLike
 
 from spikegrad.reference import wide_dtype
 
 
+def _wraps_array(value: Any) -> bool:
+    return hasattr(value, "__jax_array__") and not isinstance(value, Array)
+
+
+def _unwrapped(value: Any) -> Any:
+    return value.__jax_array__() if _wraps_array(value) else value
+
+
+def as_number_or_array(value: Any) -> Any:
+    """Return a JAX array for an object with `__jax_array__` and for a sequence of JAX arrays; else the value itself.
+
+    NumPy cannot convert either of them under a trace.
+    """
+    if isinstance(value, (list, tuple)):
+        leaves = jax.tree.leaves(value, is_leaf=_wraps_array)
+        if any(isinstance(leaf, Array) or _wraps_array(leaf) for leaf in leaves):
+            return jnp.asarray(jax.tree.map(_unwrapped, value, is_leaf=_wraps_array))
+    return _unwrapped(value)
+
+
 def as_input(x: ArrayLike, *, name: str = "x", differentiable: bool = False) -> Array:
-    # Not of what is an array already: jax 0.8 makes that a conversion, and in vmap mixes up its explicit sharding.
+    x = as_number_or_array(x)
+    # Skip `asarray` for arrays: on jax 0.8 it inserts a conversion that breaks explicit sharding under `vmap`.
     x = x if isinstance(x, Array) else jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"{name} must be real, since {name} >= 0 has no meaning otherwise, and has dtype {x.dtype}")
@@ -49,9 +71,10 @@ def check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float6
             raise ValueError(f"{name} must be greater than 0{where}, and is {value!r}")
 
 
-def as_parameter(name: str, value: ArrayLike, x: Array, *, positive: bool = False) -> Array:
+def as_parameter(name: str, value: ArrayLike, x: Array | ShapedArray, *, positive: bool = False) -> Array:
     """A parameter as the primitives take it: in x's wide dtype, of rank 0 or of x's rank."""
     wide = wide_dtype(x.dtype)
+    value = as_number_or_array(value)
     check_value(name, value, positive=positive, dtype=wide)
     shape = np.shape(value)
     if len(shape) > x.ndim or any(p not in (1, s) for p, s in zip(shape[::-1], x.shape[::-1], strict=False)):
@@ -77,4 +100,4 @@ def same_field(a: Any, b: Any) -> bool:
     if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
         return a is b
     a, b = np.asarray(a), np.asarray(b)
-    return a.dtype == b.dtype and np.array_equal(a, b)
+    return bool(a.dtype == b.dtype and np.array_equal(a, b))

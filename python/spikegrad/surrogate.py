@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.core import ShapedArray
 from jax.typing import ArrayLike
 
 from spikegrad.parameters import as_input
@@ -50,10 +52,29 @@ class Surrogate:
         """The spike of x: 1 where `x >= 0`, else 0, in x's shape and dtype.
 
         Raises:
-            TypeError: x is complex, or `surrogate_grad` has another dtype than x.
+            TypeError: x is complex, or `surrogate_grad` has another dtype than x. A weakly typed result, such as
+                `jnp.where(jnp.abs(x) > 1, 0.0, 1.0)`, is cast to x's dtype.
             ValueError: `surrogate_grad` has another shape than x.
         """
-        x = as_input(x)
+        return self._sloped_spike(as_input(x))
+
+    def kernel_parameters(self, x: Array | ShapedArray) -> tuple[str, tuple[Array, ...]] | None:
+        """Return the kernel family of the spike and its parameters, or None where the spike has no kernel family.
+
+        A layer such as `spikegrad.lif` asks this method whether it can run on the kernels. None, the default, makes the
+        layer call the surrogate itself inside `lax.scan`.
+
+        Args:
+            x: the input that the spike will have, or its abstract value. The parameters get its wide dtype (float32, or
+                float64 where x is), and rank 0 or its rank.
+
+        Returns:
+            The name of a family in `spikegrad.primitives.families.FAMILIES` and the operands after x of the primitive
+            `spike`; or None.
+        """
+        return None
+
+    def _sloped_spike(self, x: Array) -> Array:
         return sloped_spike(x, self._slope(x))
 
     def _slope(self, x: Array) -> Array:
@@ -62,6 +83,8 @@ class Surrogate:
         slope = jnp.asarray(self.surrogate_grad(x))
         if slope.shape != x.shape:
             raise ValueError(f"{type(self).__name__}.surrogate_grad made {slope.shape} of x of shape {x.shape}")
+        if jax.typeof(slope).weak_type and not jnp.issubdtype(slope.dtype, jnp.complexfloating):
+            return slope.astype(x.dtype)
         if slope.dtype != x.dtype:
             raise TypeError(f"{type(self).__name__}.surrogate_grad made {slope.dtype} of x of dtype {x.dtype}")
         return slope

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
+from jax.core import ShapedArray
 from jax.typing import ArrayLike
 
-from spikegrad.parameters import as_field, as_input, as_parameter, check_value, same_field
+from spikegrad.parameters import as_field, as_input, as_number_or_array, as_parameter, check_value, same_field
 from spikegrad.primitives.spike import spike
 from spikegrad.primitives.spike_derivative import spike_derivative
 from spikegrad.surrogate import Surrogate
 
 
-def _gaussian_parameters(x: Array, sigma: ArrayLike, alpha: ArrayLike) -> tuple[Array, ...]:
+def _gaussian_parameters(x: Array | ShapedArray, sigma: ArrayLike, alpha: ArrayLike) -> tuple[Array, ...]:
     weight, sigma = as_parameter("alpha", alpha, x), as_parameter("sigma", sigma, x, positive=True)
     return weight, as_parameter("mu", 0.0, x), sigma
 
@@ -60,9 +62,10 @@ def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) 
 
 
 def _multi_gaussian_parameters(
-    x: Array, h: ArrayLike, s: ArrayLike, sigma: ArrayLike, scale: ArrayLike
+    x: Array | ShapedArray, h: ArrayLike, s: ArrayLike, sigma: ArrayLike, scale: ArrayLike
 ) -> tuple[Array, ...]:
     given: Mapping[str, Any] = {"h": h, "s": s, "sigma": sigma, "scale": scale}
+    given = {name: as_number_or_array(value) for name, value in given.items()}
     positive = ("s", "sigma")
     for name, value in given.items():
         check_value(name, value, positive=name in positive)
@@ -117,7 +120,7 @@ def multi_gaussian_grad(
     return spike(x, *_multi_gaussian_parameters(x, h, s, sigma, scale), family="gaussian_mixture")
 
 
-def _sigmoid_parameters(x: Array, alpha: ArrayLike) -> tuple[Array, ...]:
+def _sigmoid_parameters(x: Array | ShapedArray, alpha: ArrayLike) -> tuple[Array, ...]:
     return (as_parameter("alpha", alpha, x, positive=True),)
 
 
@@ -149,29 +152,58 @@ def sigmoid(x: ArrayLike, alpha: ArrayLike = 4.0) -> Array:
 
 
 class FamilySurrogate(Surrogate):
-    """A surrogate of a family with kernels: opaque, immutable, picklable, equal to another of the same parameters."""
+    """A surrogate of a family with kernels: opaque, immutable, picklable, equal to another of the same parameters.
 
-    __slots__ = ()
+    The docstring of `GaussianGrad` tells what a subclass may change.
+    """
+
+    __slots__ = ("_is_made",)
+
+    fields: ClassVar[tuple[str, ...]]  # in the order of repr
 
     _family: ClassVar[str]
-    _names: ClassVar[tuple[str, ...]]  # in the order of repr
+    _names: ClassVar[tuple[str, ...]]
     _positive: ClassVar[frozenset[str]]
 
     def __init__(self, **parameters: ArrayLike):
-        for name, value in parameters.items():
+        for name, given in parameters.items():
+            value = as_number_or_array(given)
             check_value(name, value, positive=name in self._positive)
             object.__setattr__(self, name, as_field(value))
 
-    def _parameters(self, x: Array) -> tuple[Array, ...]:
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make instances immutable when the `__init__` of their own class has returned."""
+        super().__init_subclass__(**options)
+        if "__init__" not in cls.__dict__:
+            return
+        init = cls.__init__
+
+        @functools.wraps(init)
+        def init_and_seal(self: FamilySurrogate, *args: Any, **kwargs: Any) -> None:
+            init(self, *args, **kwargs)
+            if type(self).__init__ is init_and_seal:
+                object.__setattr__(self, "_is_made", True)
+
+        cls.__init__ = init_and_seal  # type: ignore[method-assign]
+
+    def _parameters(self, x: Array | ShapedArray) -> tuple[Array, ...]:
         raise NotImplementedError
 
-    def _fields(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._names}
+    def _is_of_family(self) -> bool:
+        """Whether the derivative is the family's: not where a subclass or the instance overrides `surrogate_grad`."""
+        return getattr(self.surrogate_grad, "__func__", None) is FamilySurrogate.surrogate_grad
 
     def __call__(self, x: ArrayLike) -> Array:
         """The spike of x, in x's shape and dtype."""
         x = as_input(x)
+        if not self._is_of_family():
+            return self._sloped_spike(x)
         return spike(x, *self._parameters(x), family=self._family)
+
+    def kernel_parameters(self, x: Array | ShapedArray) -> tuple[str, tuple[Array, ...]] | None:
+        if type(self).__call__ is not FamilySurrogate.__call__ or not self._is_of_family():
+            return None
+        return self._family, self._parameters(x)
 
     def surrogate_grad(self, x: ArrayLike) -> Array:
         """The derivative g(x) that stands in for that of the step, in x's shape and dtype; itself differentiable.
@@ -194,27 +226,30 @@ class FamilySurrogate(Surrogate):
         return spike_derivative(x, jnp.ones((), x.dtype), *self._parameters(x), family=self._family, order=order)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; make a new one with the other {name}")
+        if name in self._names or hasattr(self, "_is_made"):
+            raise AttributeError(f"{type(self).__name__} is immutable; make a new one with the other {name}")
+        object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._fields().items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)}' for name in self.fields)})"
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(same_field(value, getattr(other, name)) for name, value in self._fields().items())
+        return all(same_field(getattr(self, name), getattr(other, name)) for name in self.fields)
 
     def __hash__(self) -> int:
-        for name, value in self._fields().items():
-            if not isinstance(value, float):
+        values = [getattr(self, name) for name in self.fields]
+        for name, value in zip(self.fields, values, strict=True):
+            if not isinstance(value, Hashable) or isinstance(value, Array):
                 raise TypeError(
                     f"{self!r} has an array as its {name} and cannot be hashed, as a static argument of jit has to be; "
                     f"pass {name} as an argument of its own, and make the surrogate inside"
                 )
-        return hash((type(self), *self._fields().values()))
+        return hash((type(self), *values))
 
     def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
         for fields in state:
@@ -243,6 +278,28 @@ class GaussianGrad(FamilySurrogate):
     Array([0., 1., 1.], dtype=float32)
     >>> jax.vmap(jax.grad(spike))(jnp.array([-1.0, 0.0, 1.0]))
     Array([0.05399097, 0.3989423 , 0.05399097], dtype=float32)
+
+    A subclass may override `surrogate_grad`. The spike then has that derivative, computed in `jax.numpy`, at every
+    order and inside `lif` too. The spike does not use `surrogate_fun`: override both, or only the one you need.
+
+    A subclass may set attributes of its own in `__init__`; afterwards they are immutable like the parameters. Equality,
+    hash and repr use the names in the class attribute `fields`, by default the parameters. Add each attribute that
+    changes the derivative, since a function compiled by `jit` with a static surrogate serves every equal one. Copies
+    and pickles keep all attributes.
+
+    >>> class Damped(GaussianGrad):
+    ...     fields = (*GaussianGrad.fields, "gain")
+    ...
+    ...     def __init__(self, gain, **parameters):
+    ...         super().__init__(**parameters)
+    ...         self.gain = gain
+    ...
+    ...     def surrogate_grad(self, x):
+    ...         return self.gain * super().surrogate_grad(x)
+    >>> Damped(0.5)
+    Damped(alpha=0.5, sigma=0.5, gain=0.5)
+    >>> jax.grad(Damped(0.5))(0.0)
+    Array(0.19947115, dtype=float32, weak_type=True)
     """
 
     __slots__ = ("alpha", "sigma")
@@ -251,13 +308,13 @@ class GaussianGrad(FamilySurrogate):
     alpha: float | Array
 
     _family = "gaussian_mixture"
-    _names = ("alpha", "sigma")
+    fields = _names = ("alpha", "sigma")
     _positive = frozenset({"sigma"})
 
     def __init__(self, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5):
         super().__init__(sigma=sigma, alpha=alpha)
 
-    def _parameters(self, x: Array) -> tuple[Array, ...]:
+    def _parameters(self, x: Array | ShapedArray) -> tuple[Array, ...]:
         return _gaussian_parameters(x, self.sigma, self.alpha)
 
 
@@ -290,13 +347,13 @@ class MultiGaussianGrad(FamilySurrogate):
     scale: float | Array
 
     _family = "gaussian_mixture"
-    _names = ("h", "s", "sigma", "scale")
+    fields = _names = ("h", "s", "sigma", "scale")
     _positive = frozenset({"s", "sigma"})
 
     def __init__(self, h: ArrayLike = 0.15, s: ArrayLike = 6.0, sigma: ArrayLike = 0.5, scale: ArrayLike = 0.5):
         super().__init__(h=h, s=s, sigma=sigma, scale=scale)
 
-    def _parameters(self, x: Array) -> tuple[Array, ...]:
+    def _parameters(self, x: Array | ShapedArray) -> tuple[Array, ...]:
         return _multi_gaussian_parameters(x, self.h, self.s, self.sigma, self.scale)
 
 
@@ -322,11 +379,11 @@ class Sigmoid(FamilySurrogate):
     alpha: float | Array
 
     _family = "sigmoid"
-    _names = ("alpha",)
+    fields = _names = ("alpha",)
     _positive = frozenset({"alpha"})
 
     def __init__(self, alpha: ArrayLike = 4.0):
         super().__init__(alpha=alpha)
 
-    def _parameters(self, x: Array) -> tuple[Array, ...]:
+    def _parameters(self, x: Array | ShapedArray) -> tuple[Array, ...]:
         return _sigmoid_parameters(x, self.alpha)

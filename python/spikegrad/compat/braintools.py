@@ -17,7 +17,6 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from spikegrad import surrogates
-from spikegrad.parameters import as_input
 from spikegrad.primitives.sloped_spike import sloped_spike
 from spikegrad.surrogate import Surrogate as _Surrogate
 
@@ -32,39 +31,40 @@ __all__ = [
 ]
 
 
-class Surrogate(_Surrogate):
-    """`spikegrad.Surrogate` with braintools' gradient of the output by what `surrogate_grad` depends on besides x."""
+class _OutputFollowsParameters(_Surrogate):
+    """What `surrogate_grad` depends on besides x has its gradient by the output too."""
 
-    def __call__(self, x: ArrayLike) -> Array:
-        """The spike of x, in x's shape and dtype."""
-        x = as_input(x)
-        return sloped_spike(x, self._slope(x), self._slope(lax.stop_gradient(x)))
-
-
-class _OutputFollowsParameters(surrogates.FamilySurrogate):
     __slots__ = ()
 
-    def __call__(self, x: ArrayLike) -> Array:
-        """The spike of x, in x's shape and dtype."""
-        if all(isinstance(value, float) for value in self._fields().values()):
-            return super().__call__(x)
-        x = as_input(x)
+    def _sloped_spike(self, x: Array) -> Array:
         return sloped_spike(x, self._slope(x), self._slope(lax.stop_gradient(x)))
 
 
-class GaussianGrad(_OutputFollowsParameters, surrogates.GaussianGrad):
+class Surrogate(_OutputFollowsParameters):
+    """`spikegrad.Surrogate` with braintools' gradient of the output by what `surrogate_grad` depends on besides x."""
+
+
+class _FamilySurrogate(_OutputFollowsParameters, surrogates.FamilySurrogate):
+    __slots__ = ()
+
+    def _is_of_family(self) -> bool:
+        # A number has no gradient, so the family's own spike is right for it.
+        return super()._is_of_family() and all(isinstance(getattr(self, name), float) for name in self._names)
+
+
+class GaussianGrad(_FamilySurrogate, surrogates.GaussianGrad):
     """`spikegrad.GaussianGrad` with braintools' gradient of the output by sigma and alpha."""
 
     __slots__ = ()
 
 
-class MultiGaussianGrad(_OutputFollowsParameters, surrogates.MultiGaussianGrad):
+class MultiGaussianGrad(_FamilySurrogate, surrogates.MultiGaussianGrad):
     """`spikegrad.MultiGaussianGrad` with braintools' gradient of the output by h, s, sigma and scale."""
 
     __slots__ = ()
 
 
-class Sigmoid(_OutputFollowsParameters, surrogates.Sigmoid):
+class Sigmoid(_FamilySurrogate, surrogates.Sigmoid):
     """`spikegrad.Sigmoid` with braintools' gradient of the output by alpha."""
 
     __slots__ = ()
