@@ -8,6 +8,7 @@
 #   make torch     lif against SpikingJelly and snnTorch, spike by spike, with torch for CPUs beside the tests' environment
 #   make cuda      what can be shown of the CUDA module without a GPU: its machine code, and XLA compiling for an H100
 #   make gallery   draw each surrogate for docs/gallery.md
+#   make installs  what a build refuses, needs and leaves alone: compiler flags, each Python's jaxlib, a read-only source tree
 #   make versions  the test-suite on the oldest jax that serves and on the newest there is
 #   make asan      the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan      the threading tests under ThreadSanitizer
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test bench gallery lint format libraries torch cuda versions environments asan tsan clang clean
+.PHONY: demo test bench gallery lint format libraries torch cuda installs versions environments asan tsan clang clean
 
 comma := ,
 
@@ -28,17 +29,18 @@ PYTHON311 ?= $(call find-python,3.11)
 PYTHON313 ?= $(call find-python,3.13)
 
 SOURCES := $(shell find csrc python cmake tests/csrc -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
-# As build-system.requires says, and what the module for the tests needs.
-BUILD_NEEDS := "scikit-build-core>=0.11" "nanobind>=2.4" "jaxlib==0.8.0" "nvidia-nvtx==13.0.*" pybind11 cmake ninja
+# Prints build-system.requires.
+BUILD_NEEDS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 # As the build of the CUDA module from wheels requires (pyproject.toml).
 CUDA_NEEDS := $(foreach package,cuda-nvcc cuda-crt nvvm cuda-runtime cuda-cccl,"nvidia-$(package)==13.0.*")
 PIP := -m pip install --quiet --disable-pip-version-check
 
-# .venv/build-V: what builds a wheel for Python V. .venv/wheel-V/done: that wheel, with the module for the tests. The machine
-# code is looked at in the first one alone, so the other has one architecture and is built in half the time.
+# .venv/build-V: all that the build of a wheel for Python V needs, with the module for the tests. .venv/wheel-V/done: that wheel.
+# The machine code is looked at in the first one alone, so the other has one architecture and is built in half the time.
 .venv/build-%/done: pyproject.toml
 	python=$(PYTHON$(subst .,,$*)); test -n "$$python" || { echo "needs Python $*"; exit 1; }; "$$python" -m venv $(@D)
-	$(@D)/bin/python $(PIP) $(BUILD_NEEDS) $(CUDA_NEEDS)
+	$(@D)/bin/python -c '$(BUILD_NEEDS)' > $(@D)/requirements.txt
+	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt pybind11 cmake ninja $(CUDA_NEEDS)
 	touch $@
 
 build-wheel = rm -rf $(1) && SPIKEGRAD_CUDA=$(4) .venv/build-$(2)/bin/python -m pip wheel --quiet --disable-pip-version-check \
@@ -104,6 +106,9 @@ torch: .venv/torch/done
 cuda: .venv/cuda/done
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 SPIKEGRAD_WHEEL=$$(ls .venv/wheel-3.11/*.whl) PYTHONPATH=.venv/cuda/site \
 	  $(RUN) $(PYTEST) tests/with_cuda_tools
+
+installs: .venv/main/done .venv/build-3.11/done
+	SPIKEGRAD_BUILD_PYTHON=.venv/build-3.11/bin/python $(RUN) $(PYTEST) tests/with_installs
 
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
