@@ -44,7 +44,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 	touch $@
 
 build-wheel = rm -rf $(1) && SPIKEGRAD_CUDA=$(4) .venv/build-$(2)/bin/python -m pip wheel --quiet --disable-pip-version-check \
-	--no-build-isolation --no-deps --wheel-dir $(1) -Ccmake.define.SPIKEGRAD_TESTING=ON $(3) . && touch $(1)/done
+	--no-build-isolation --no-deps --wheel-dir $(1) -Cbuild-dir=build/$(notdir $(1)) -Ccmake.define.SPIKEGRAD_TESTING=ON $(3) . \
+	&& touch $(1)/done
 
 .venv/wheel-%/done: .venv/build-%/done $(SOURCES)
 	$(call build-wheel,$(@D),$*,$(if $(filter 3.13,$*),-Ccmake.define.CMAKE_CUDA_ARCHITECTURES=90-real),ON)
@@ -142,11 +143,11 @@ environments: .venv/main/done .venv/libraries/done .venv/oldest/done .venv/newes
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
-	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cbuild-dir=build/asan -Cinstall.strip=false,OFF)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cinstall.strip=false,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 .venv/tsan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
-	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cbuild-dir=build/tsan -Cinstall.strip=false,OFF)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cinstall.strip=false,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-name=libstdc++.so)"
@@ -160,7 +161,7 @@ tsan: .venv/main/done .venv/tsan/done
 	  $(RUN) $(PYTEST) tests/test_threads.py tests/test_handlers.py -k "not multi_gaussian and not MultiGaussian and not sigmoid"
 
 .venv/clang/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
-	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,-Cbuild-dir=build/clang,OFF)
+	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 clang: .venv/main/done .venv/clang/done
