@@ -8,6 +8,7 @@
 #   make torch     lif against SpikingJelly and snnTorch, spike by spike, with torch for CPUs beside the tests' environment
 #   make cuda      what can be shown of the CUDA module without a GPU: its machine code, and XLA compiling for an H100
 #   make gallery   draw each surrogate for docs/gallery.md
+#   make installs  what a build refuses, needs and leaves alone: compiler flags, each Python's jaxlib, a read-only source tree
 #   make versions  the test-suite on the oldest jax that serves and on the newest there is
 #   make asan      the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan      the threading tests under ThreadSanitizer
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test bench gallery lint format libraries torch cuda versions environments asan tsan clang clean
+.PHONY: demo test bench gallery lint format libraries torch cuda installs versions environments asan tsan clang clean
 
 comma := ,
 
@@ -28,21 +29,23 @@ PYTHON311 ?= $(call find-python,3.11)
 PYTHON313 ?= $(call find-python,3.13)
 
 SOURCES := $(shell find csrc python cmake tests/csrc -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
-# As build-system.requires says, and what the module for the tests needs.
-BUILD_NEEDS := "scikit-build-core>=0.11" "nanobind>=2.4" "jaxlib==0.8.0" "nvidia-nvtx==13.0.*" pybind11 cmake ninja
+# Prints build-system.requires.
+BUILD_NEEDS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 # As the build of the CUDA module from wheels requires (pyproject.toml).
 CUDA_NEEDS := $(foreach package,cuda-nvcc cuda-crt nvvm cuda-runtime cuda-cccl,"nvidia-$(package)==13.0.*")
 PIP := -m pip install --quiet --disable-pip-version-check
 
-# .venv/build-V: what builds a wheel for Python V. .venv/wheel-V/done: that wheel, with the module for the tests. The machine
-# code is looked at in the first one alone, so the other has one architecture and is built in half the time.
+# .venv/build-V: all that the build of a wheel for Python V needs, with the module for the tests. .venv/wheel-V/done: that wheel.
+# The machine code is looked at in the first one alone, so the other has one architecture and is built in half the time.
 .venv/build-%/done: pyproject.toml
 	python=$(PYTHON$(subst .,,$*)); test -n "$$python" || { echo "needs Python $*"; exit 1; }; "$$python" -m venv $(@D)
-	$(@D)/bin/python $(PIP) $(BUILD_NEEDS) $(CUDA_NEEDS)
+	$(@D)/bin/python -c '$(BUILD_NEEDS)' > $(@D)/requirements.txt
+	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt pybind11 cmake ninja $(CUDA_NEEDS)
 	touch $@
 
 build-wheel = rm -rf $(1) && SPIKEGRAD_CUDA=$(4) .venv/build-$(2)/bin/python -m pip wheel --quiet --disable-pip-version-check \
-	--no-build-isolation --no-deps --wheel-dir $(1) -Ccmake.define.SPIKEGRAD_TESTING=ON $(3) . && touch $(1)/done
+	--no-build-isolation --no-deps --wheel-dir $(1) -Cbuild-dir=build/$(notdir $(1)) -Ccmake.define.SPIKEGRAD_TESTING=ON $(3) . \
+	&& touch $(1)/done
 
 .venv/wheel-%/done: .venv/build-%/done $(SOURCES)
 	$(call build-wheel,$(@D),$*,$(if $(filter 3.13,$*),-Ccmake.define.CMAKE_CUDA_ARCHITECTURES=90-real),ON)
@@ -105,6 +108,9 @@ cuda: .venv/cuda/done
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 SPIKEGRAD_WHEEL=$$(ls .venv/wheel-3.11/*.whl) PYTHONPATH=.venv/cuda/site \
 	  $(RUN) $(PYTEST) tests/with_cuda_tools
 
+installs: .venv/main/done .venv/build-3.11/done
+	SPIKEGRAD_BUILD_PYTHON=.venv/build-3.11/bin/python $(RUN) $(PYTEST) tests/with_installs
+
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
 
@@ -137,11 +143,11 @@ environments: .venv/main/done .venv/libraries/done .venv/oldest/done .venv/newes
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
-	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cbuild-dir=build/asan -Cinstall.strip=false,OFF)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cinstall.strip=false,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 .venv/tsan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
-	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cbuild-dir=build/tsan -Cinstall.strip=false,OFF)
+	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=thread -Cinstall.strip=false,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-name=libstdc++.so)"
@@ -155,7 +161,7 @@ tsan: .venv/main/done .venv/tsan/done
 	  $(RUN) $(PYTEST) tests/test_threads.py tests/test_handlers.py -k "not multi_gaussian and not MultiGaussian and not sigmoid"
 
 .venv/clang/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
-	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,-Cbuild-dir=build/clang,OFF)
+	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 clang: .venv/main/done .venv/clang/done

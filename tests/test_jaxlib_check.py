@@ -9,23 +9,44 @@ from spikegrad.jax_versions import check_jaxlib
 
 @pytest.mark.parametrize("version", ["0.8.0", "0.8.3", "0.9.0.1", "0.10.2", "0.12.0.1", "0.12.99"])
 def test_versions_that_fit(version):
-    check_jaxlib(version)
+    check_jaxlib("0.8.0", version)
 
 
 @pytest.mark.parametrize("version", ["0.7.2", "0.4.38", "0.13.0", "1.0.0", "0.13.0.dev20270101"])
-def test_versions_that_do_not(version):
+@pytest.mark.parametrize("headers", ["0.8.0", "0.7.2"])  # the Python code needs 0.8.0 itself
+def test_versions_that_do_not(version, headers):
     with pytest.raises(ImportError, match=rf'found jaxlib {version}.*pip install "jax>=0.8.0,<0.13.0"'):
-        check_jaxlib(version)
+        check_jaxlib(headers, version)
 
 
-def test_an_import_under_a_wrong_jaxlib_fails_and_leaves_jax_working():
-    code = """
-import jaxlib
-jaxlib.__version__ = "0.7.2"
+def test_newer_headers_need_a_newer_jaxlib():
+    """As of a wheel that CPython 3.15 built, which older ones can install."""
+    for version in ("0.11.1", "0.11.2", "0.12.0.1"):
+        check_jaxlib("0.11.1", version)
+    for version in ("0.8.0", "0.10.2", "0.11.0"):
+        with pytest.raises(ImportError, match=rf'jaxlib 0.11.1\..*found jaxlib {version}.*"jax>=0.11.1,<0.13.0"'):
+            check_jaxlib("0.11.1", version)
+
+
+@pytest.mark.parametrize(
+    "wrong, found",
+    [
+        ("import jaxlib; jaxlib.__version__ = '0.7.2'", "0.7.2"),
+        # A module built with newer headers; it has no targets, so a look at them fails in another way.
+        (
+            "import sys, types, jaxlib; jaxlib.__version__ = '0.8.0'; "
+            "sys.modules['spikegrad._cpu'] = types.SimpleNamespace(jaxlib_of_headers='0.11.1')",
+            "0.8.0",
+        ),
+    ],
+)
+def test_an_import_under_a_wrong_jaxlib_fails_and_leaves_jax_working(wrong, found):
+    code = f"""
+{wrong}
 try:
     import spikegrad
 except ImportError as error:
-    assert "found jaxlib 0.7.2" in str(error)
+    assert "found jaxlib {found}" in str(error), error
 else:
     raise AssertionError("imported")
 import jax

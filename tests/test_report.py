@@ -24,6 +24,7 @@ def test_the_report():
 def test_built_against_the_headers_of_the_oldest_jaxlib():
     """A module built with newer ones is refused by an older jaxlib."""
     assert _cpu.ffi_api_version == (0, 1)
+    assert _cpu.jaxlib_of_headers == "0.8.0"
 
 
 @needs_cuda_module

@@ -27,5 +27,6 @@ NB_MODULE(_cpu, m) {
       },
       "The FFI targets: a capsule for each name.");
   m.attr("ffi_api_version") = nb::make_tuple(XLA_FFI_API_MAJOR, XLA_FFI_API_MINOR);
+  m.attr("jaxlib_of_headers") = SPIKEGRAD_JAXLIB;
   m.attr("instruction_set") = spikegrad::best_instruction_set().name;
 }

@@ -5,6 +5,13 @@
 #include <cstdint>
 #include <cstring>
 
+// cmake/refuse_unsafe_flags.cmake names the flag where it can. These macros also show the flags of a compiler wrapper
+// or a toolchain file, and a compiler that has fast-math on by default.
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    defined(__NO_SIGNED_ZEROS__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "spikegrad can't be compiled with -ffast-math or a part of it: results would be wrong"
+#endif
+
 // Internal linkage, always. The kernels are compiled once an instruction set, and a weak symbol would let the linker
 // keep the AVX-512 copy of a function for everybody. For the same reason nothing here calls a template of std.
 #if defined(__CUDACC__)

@@ -49,7 +49,7 @@ def report() -> Iterator[tuple[str, str]]:
     yield "module _cpu", Path(_cpu.__file__).name
     yield "module _cuda", Path(str(targets.CUDA.__file__)).name if targets.CUDA else "not built"
     yield "CUDA architectures", targets.CUDA.architectures if targets.CUDA else "none"
-    yield "FFI API built against", ".".join(map(str, _cpu.ffi_api_version))
+    yield "FFI API built against", f"{'.'.join(map(str, _cpu.ffi_api_version))} (jaxlib {_cpu.jaxlib_of_headers})"
     yield "FFI API running", _running_ffi_api()
     yield "FFI targets", ", ".join(spikegrad.FFI_TARGETS)
     yield "instruction set", _cpu.instruction_set

@@ -14,18 +14,23 @@ OLDEST_JAXLIB = (0, 8, 0)
 FIRST_UNKNOWN_JAXLIB = (0, 13, 0)
 
 
-def check_jaxlib(version: str = jaxlib.__version__) -> None:
-    """Raises ImportError where the compiled modules do not fit jaxlib.
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+
+
+def check_jaxlib(jaxlib_of_headers: str, version: str = jaxlib.__version__) -> None:
+    """Raises ImportError where jaxlib is too new, or too old for the Python code or for the modules' FFI headers.
 
     It has to come before anything is registered: XLA checks a handler's FFI version when the backend starts, and one
     refused handler then takes all of JAX down.
     """
-    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
-    if OLDEST_JAXLIB <= numbers < FIRST_UNKNOWN_JAXLIB:
+    oldest_jaxlib = max(OLDEST_JAXLIB, _numbers(jaxlib_of_headers))
+    if oldest_jaxlib <= _numbers(version) < FIRST_UNKNOWN_JAXLIB:
         return
-    oldest, unknown = (".".join(map(str, v)) for v in (OLDEST_JAXLIB, FIRST_UNKNOWN_JAXLIB))
+    oldest, unknown = (".".join(map(str, v)) for v in (oldest_jaxlib, FIRST_UNKNOWN_JAXLIB))
     raise ImportError(
-        f"this spikegrad works with jaxlib >= {oldest} and < {unknown}, and found jaxlib {version}. "
+        f"this spikegrad was built with the headers of jaxlib {jaxlib_of_headers}. It works with jaxlib >= {oldest} "
+        f"and < {unknown}, and found jaxlib {version}. "
         f'Install a pair that fits: pip install "jax>={oldest},<{unknown}", or a newer spikegrad.'
     )
 

@@ -43,10 +43,10 @@ def _cuda_module() -> ModuleType | None:
 
 
 def _register() -> tuple[str, ...]:
-    check_jaxlib()
     # An import that fails here fails aloud: a package without its kernels is a broken installation.
     from spikegrad import _cpu
 
+    check_jaxlib(_cpu.jaxlib_of_headers)
     targets = _cpu.targets()
     for name, handler in targets.items():
         jax.ffi.register_ffi_target(name, handler, platform="cpu")
