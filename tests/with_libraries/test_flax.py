@@ -10,6 +10,7 @@ import optax
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
+from spikegrad import GaussianGrad, gaussian_grad, lif
 from training import BATCH, INPUTS, NEURONS, OURS, assert_same_step, currents, plain
 
 
@@ -108,3 +109,35 @@ def test_equal_modules_are_one_static_argument(spike):
         np.testing.assert_array_equal(jitted(Linen(type(spike)()), params, xs), Linen(spike).apply(params, xs))
     assert len(traces) == 1
     assert Linen(type(spike)()) == Linen(spike)
+
+
+class Learned(nnx.Module):
+    """The layer's states and the surrogate's parameters are `nnx.Param`."""
+
+    def __init__(self, wrap=nnx.Param):
+        self.decay, self.threshold = wrap(jnp.full(NEURONS, 0.9)), wrap(jnp.ones(NEURONS))
+        self.v0, self.sigma = wrap(jnp.zeros(NEURONS)), wrap(jnp.asarray(0.4))
+
+    def __call__(self, xs):
+        spikes, _ = lif(
+            xs, self.decay, self.threshold, v0=self.v0, surrogate=GaussianGrad(self.sigma, alpha=self.sigma)
+        )
+        return spikes + gaussian_grad(xs - self.threshold, self.sigma)
+
+
+def test_params_are_operands():
+    """As they are, without `.value` or `[...]`."""
+    xs = jnp.asarray(np.random.default_rng(0).standard_normal((5, NEURONS)), jnp.float32)
+    loss = lambda model: (model(xs) * jnp.cos(xs)).sum()
+    gradients = nnx.jit(nnx.grad(loss))(Learned())
+
+    def plain_loss(values):
+        decay, threshold, v0, sigma = values
+        spikes, _ = lif(xs, decay, threshold, v0=v0, surrogate=GaussianGrad(sigma, alpha=sigma))
+        return ((spikes + gaussian_grad(xs - threshold, sigma)) * jnp.cos(xs)).sum()
+
+    model = Learned(wrap=lambda value: value)
+    names = ("decay", "threshold", "v0", "sigma")
+    expected = jax.grad(plain_loss)([getattr(model, name) for name in names])
+    for name, wanted in zip(names, expected, strict=True):
+        np.testing.assert_allclose(gradients[name][...], wanted, rtol=1e-6, atol=1e-7)
