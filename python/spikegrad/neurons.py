@@ -14,7 +14,7 @@ from jax.core import ShapedArray
 from jax.sharding import AxisType
 from jax.typing import ArrayLike
 
-from spikegrad import reference
+from spikegrad import fused
 from spikegrad.parameters import as_input, check_real
 from spikegrad.primitives import lif as primitive
 from spikegrad.primitives.binding import unified
@@ -188,7 +188,7 @@ def lif(
     if not (isinstance(surrogate, FamilySurrogate) and type(surrogate).__call__ is FamilySurrogate.__call__):
         operands = unified(current, decay, threshold, v0)
         arrays = as_arrays(operands, ("time", "state", "state", "state"), current, axis=0)
-        spikes, v_final, membrane, _ = reference.lif(
+        spikes, v_final, membrane, _ = fused.lif(
             surrogate, *arrays, order=order, reset=reset, detach_reset=detach_reset
         )
         return (spikes, v_final, membrane) if return_membrane else (spikes, v_final)

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from spikegrad.reference import wide_dtype
+from spikegrad.fused import wide_dtype
 
 
 def as_input(x: ArrayLike, *, name: str = "x", differentiable: bool = False) -> Array:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 from jax import Array
 
-from spikegrad import reference
+from spikegrad import fused
 
 
 class BindDerivative(Protocol):
@@ -66,12 +66,12 @@ def _sigmoid_jvp(
 FAMILIES = {
     "gaussian_mixture": Family(
         parameters=("w", "mu", "sigma"),
-        derivative=reference.gaussian_mixture_derivative,
+        derivative=fused.gaussian_mixture_derivative,
         parameter_jvp=_gaussian_mixture_jvp,
     ),
     "sigmoid": Family(
         parameters=("alpha",),
-        derivative=reference.sigmoid_derivative,
+        derivative=fused.sigmoid_derivative,
         parameter_jvp=_sigmoid_jvp,
     ),
 }

@@ -23,12 +23,12 @@ from jax.extend.core.primitives import mul_p
 from jax.interpreters import ad, mlir
 
 from spikegrad import kernel_switch, targets
+from spikegrad.fused import wide_dtype
 from spikegrad.primitives.batching_rules import Batch, define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
 from spikegrad.primitives.families import FAMILIES
 from spikegrad.primitives.operand_checks import check_parameters
-from spikegrad.reference import wide_dtype
 
 HIGHEST_ORDER = 64
 """As in csrc/math/family.h, which tells why there is one."""
@@ -132,7 +132,7 @@ def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, order: int,
 define_batching(spike_derivative_p, _batch)
 
 
-def _reference(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
+def _fused(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
     return FAMILIES[family].derivative(x, t, *parameters, order=order)
 
 
@@ -140,7 +140,7 @@ def _kernel(x: Array, t: Array, *parameters: Array, family: str, order: int, ker
     return elementwise_call("spike_derivative", targets.derivative_of(family), x, t, *parameters, order=order)
 
 
-_lower_to_reference = mlir.lower_fun(_reference, multiple_results=False)
+_lower_to_fused = mlir.lower_fun(_fused, multiple_results=False)
 _lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
 
 
@@ -148,9 +148,9 @@ def _lower_where_kernels_are(ctx: mlir.LoweringRuleContext, *operands: Any, **pa
     x, _, *parameters = ctx.avals_in
     scalars = all(parameter.ndim == 0 for parameter in parameters)
     use_kernel = params["kernels"] and scalars and x.dtype in KERNEL_DTYPES and params["order"] >= 0
-    return (_lower_to_kernel if use_kernel else _lower_to_reference)(ctx, *operands, **params)
+    return (_lower_to_kernel if use_kernel else _lower_to_fused)(ctx, *operands, **params)
 
 
-mlir.register_lowering(spike_derivative_p, _lower_to_reference)
+mlir.register_lowering(spike_derivative_p, _lower_to_fused)
 for _platform in targets.PLATFORMS:
     mlir.register_lowering(spike_derivative_p, _lower_where_kernels_are, platform=_platform)
