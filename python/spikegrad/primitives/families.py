@@ -28,7 +28,8 @@ class Family:
 
     Attributes:
         parameters: the names of a term's parameters; a family is a sum of terms.
-        derivative: `derivative(x, t, *parameters, order=n)`: `t g^(n)(x)` in `jax.numpy`; for n = -1 the integral.
+        derivative: `derivative(x, t, *parameters, order=n, exponent=...)`: `t g^(n)(x)` in plain HLO (fused.py); for
+            n = -1 the integral.
         parameter_jvp: the tangent of `t g^(n)(x)` along the tangent of one parameter, in closed form: a function of
             (derivative, x, parameters, index, n, parameter_tangent), all of them in x's wide dtype.
     """
