@@ -26,9 +26,9 @@ def on_cpu():
         yield
 
 
-@pytest.fixture(params=["kernel", "reference"])
+@pytest.fixture(params=["kernel", "fused"])
 def kernels(request):
-    """A test that takes this runs once on the kernels and once on the reference; it holds the flag."""
+    """A test that takes this runs once on the kernels and once in the fused form; it holds the flag."""
     import spikegrad
 
     flag = request.param == "kernel"

@@ -67,7 +67,7 @@ GAUSSIAN, *OTHERS = CASES
 WHAT = [
     *((GAUSSIAN, f, "kernel") for f in (spike, pullback, tangent, second, hyper)),
     *((case, f, "kernel") for case in OTHERS for f in (pullback, hyper)),
-    (GAUSSIAN, pullback, "reference"),
+    (GAUSSIAN, pullback, "fused"),
 ]
 
 

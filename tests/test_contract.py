@@ -1,4 +1,4 @@
-"""The table of what the spike and its derivative are: the same for kernel and reference, eager, jitted and mapped."""
+"""The table of what the spike and its derivative are: the same for kernel and fused form, eager, jitted and mapped."""
 
 import families
 import jax
@@ -79,8 +79,8 @@ ARRAYS = hnp.arrays(
 @pytest.mark.parametrize("case", families.CASES, ids=str)
 @given(x=ARRAYS, width=st.floats(0.1, 3), factor=st.floats(-2, 2))
 @settings(max_examples=30, deadline=None)
-def test_kernel_and_reference_agree_on_any_array(case, x, width, factor):
-    """Shapes with zeros, rank 0, NaN, infinities. (Subnormals differ: on a CPU XLA flushes the reference's.)"""
+def test_kernel_and_fused_form_agree_on_any_array(case, x, width, factor):
+    """Shapes with zeros, rank 0, NaN, infinities. (Subnormals differ: on a CPU XLA flushes those of the fused form.)"""
     values = {"sigma": width, "alpha": factor if "sigma" in case.parameters else width, "h": factor, "scale": factor}
     parameters = {name: values.get(name, value) for name, value in case.parameters.items()}
 
@@ -133,7 +133,7 @@ def test_inputs_that_are_no_plain_row_major_array(kernels, case, layout):
 
 
 @pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32, jnp.uint16, jnp.bool_, jnp.float8_e4m3fn, jnp.float8_e5m2])
-def test_other_dtypes_go_through_the_reference(dtype):
+def test_other_dtypes_take_the_fused_form(dtype):
     x = jnp.array([0, 1, 3], jnp.float32).astype(dtype)
     spikes = jax.jit(GaussianGrad())(x)
     assert spikes.dtype == dtype

@@ -16,7 +16,7 @@ X = np.linspace(-2.5, 2.5, 13)
 
 @pytest.fixture(autouse=True)
 def everywhere_in_64_bits(x64):
-    """What takes `kernels` besides runs once on the kernels and once on the reference."""
+    """What takes `kernels` besides runs once on the kernels and once in the fused form."""
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def text_for(step, *platforms):
 
 
 @pytest.mark.parametrize("platform", ["tpu", "rocm", *({"cuda"} - set(targets.PLATFORMS))])
-def test_other_platforms_get_the_reference(step, platform):
+def test_other_platforms_get_the_fused_form(step, platform):
     text = text_for(step, platform)
     assert "custom_call @spikegrad" not in text
     assert "stablehlo.exponential" in text

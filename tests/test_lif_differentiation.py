@@ -9,7 +9,7 @@ import pytest
 from families import CASES
 from jax import lax
 from recurrence import ORDERS, RULES, RULES_AND_DETACHMENT, draw, numpy_lif
-from spikegrad import GaussianGrad, lif, reference
+from spikegrad import GaussianGrad, fused, lif
 from spikegrad.primitives.spike_derivative import spike_derivative
 
 RNG = np.random.default_rng(0)
@@ -21,7 +21,7 @@ def by_scan(surrogate=GAUSSIAN, **rule):
     """The layer as `lax.scan` over the spike, which JAX differentiates by itself."""
 
     def layer(current, decay, threshold, v0):
-        return reference.lif(surrogate, current, decay, threshold, v0, **rule)[:3]
+        return fused.lif(surrogate, current, decay, threshold, v0, **rule)[:3]
 
     return layer
 

@@ -120,7 +120,7 @@ def test_rank_0(case, platform):
 
 
 @platforms
-def test_the_reference_where_it_belongs(case, platform, x64):
+def test_the_fused_form_where_it_belongs(case, platform, x64):
     spike = case.make()
     x = jnp.zeros((4, 3))
     assert not calls(spike, x.astype(jnp.float8_e4m3fn), platform=platform)

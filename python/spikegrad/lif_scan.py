@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from jax import Array
 
-from spikegrad import reference
+from spikegrad import fused
 
 KEPT_SCANS = 32
 """The compiled scans that are kept, each for one surrogate: some 2 MiB for each shape."""
@@ -67,7 +67,7 @@ def _kept_scan(snapshot: _Snapshot) -> Callable[..., tuple[Array, Array, Array]]
 
 def _new_scan(surrogate: Callable[[Array], Array]) -> Callable[..., tuple[Array, Array, Array]]:
     def lif_scan(*operands: Array, order: str, reset: str | None, detach_reset: bool) -> tuple[Array, Array, Array]:
-        outs = reference.lif(surrogate, *operands, order=order, reset=reset, detach_reset=detach_reset)
+        outs = fused.lif(surrogate, *operands, order=order, reset=reset, detach_reset=detach_reset)
         return outs[:3]
 
     return jax.jit(lif_scan, static_argnames=("order", "reset", "detach_reset"))

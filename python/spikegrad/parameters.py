@@ -11,7 +11,7 @@ from jax import Array
 from jax.core import ShapedArray
 from jax.typing import ArrayLike
 
-from spikegrad.reference import wide_dtype
+from spikegrad.fused import wide_dtype
 
 
 def _wraps_array(value: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 from jax import Array
 
-from spikegrad import reference
+from spikegrad import fused
 
 
 class BindDerivative(Protocol):
@@ -28,7 +28,8 @@ class Family:
 
     Attributes:
         parameters: the names of a term's parameters; a family is a sum of terms.
-        derivative: `derivative(x, t, *parameters, order=n)`: `t g^(n)(x)` in `jax.numpy`; for n = -1 the integral.
+        derivative: `derivative(x, t, *parameters, order=n, exponent=...)`: `t g^(n)(x)` in plain HLO (fused.py); for
+            n = -1 the integral.
         parameter_jvp: the tangent of `t g^(n)(x)` along the tangent of one parameter, in closed form: a function of
             (derivative, x, parameters, index, n, parameter_tangent), all of them in x's wide dtype.
     """
@@ -66,12 +67,12 @@ def _sigmoid_jvp(
 FAMILIES = {
     "gaussian_mixture": Family(
         parameters=("w", "mu", "sigma"),
-        derivative=reference.gaussian_mixture_derivative,
+        derivative=fused.gaussian_mixture_derivative,
         parameter_jvp=_gaussian_mixture_jvp,
     ),
     "sigmoid": Family(
         parameters=("alpha",),
-        derivative=reference.sigmoid_derivative,
+        derivative=fused.sigmoid_derivative,
         parameter_jvp=_sigmoid_jvp,
     ),
 }

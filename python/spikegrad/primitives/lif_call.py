@@ -22,10 +22,10 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import sdy
 from jax.interpreters import mlir
 
+from spikegrad.fused import wide_dtype
 from spikegrad.jax_versions import may_constrain_sharding
 from spikegrad.primitives.binding import bind
 from spikegrad.primitives.lif_shapes import checkpoint_count
-from spikegrad.reference import wide_dtype
 
 Role = str
 """What an array is to the kernel: "time", "checkpoints" or "state", by what it has along the axis of time (all steps,

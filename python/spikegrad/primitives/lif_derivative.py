@@ -7,7 +7,7 @@
 
 The first group is what both are not linear in. `lif_cotangent` goes back from checkpoint to checkpoint and needs no v0,
 `lif_tangent` goes forward and needs no checkpoints: each has them for the other, and v0 because the second derivative
-depends on it. The second derivative is found by differentiating the scan of reference.py, in which checkpoints have no
+depends on it. The second derivative is found by differentiating the scan of fused.py, in which checkpoints have no
 part; they are a function of the other four, and their own tangent is not looked at.
 
 The parameter `moving` of `lif_tangent` tells which of the four tangents are no symbolic zeros. The others add no term,
@@ -29,7 +29,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from spikegrad import reference, targets
+from spikegrad import fused, targets
 from spikegrad.primitives.batching_rules import define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.lif_call import Role, lif_call
@@ -201,7 +201,7 @@ def _summed_like(cotangent: Array, operand: Any) -> Array:
 def _tangent_transpose(bars: Any, *operands: Any, moving: Moving, membrane: bool, **layer: Unpack[Layer]) -> list[Any]:
     primals, dots, parameters = operands[:5], operands[5:9], operands[9:]
     assert not any(map(ad.is_undefined_primal, (*primals, *parameters))), "lif_tangent is linear in tangents alone"
-    current, wide = primals[0].dtype, reference.wide_dtype(primals[0].dtype)
+    current, wide = primals[0].dtype, fused.wide_dtype(primals[0].dtype)
     spikes_bar, v_final_bar, *membrane_bar = instantiated(bars, (current, wide, current)[: len(bars)])
     filled = spikes_bar, v_final_bar, *(membrane_bar or [jnp.zeros((), current)])
     wanted = [ad.is_undefined_primal(dot) for dot in dots]
@@ -216,7 +216,7 @@ def _tangent_transpose(bars: Any, *operands: Any, moving: Moving, membrane: bool
 def _cotangent_transpose(dots: Any, *operands: Any, scales: bool, **layer: Unpack[Layer]) -> list[Any]:
     primals, bars, parameters = operands[:5], operands[5:8], operands[8:]
     assert not any(map(ad.is_undefined_primal, (*primals, *parameters))), "lif_cotangent is linear in cotangents alone"
-    current, wide = primals[0].dtype, reference.wide_dtype(primals[0].dtype)
+    current, wide = primals[0].dtype, fused.wide_dtype(primals[0].dtype)
     current_dot, v0_dot, *scale_dots = dots
     decay_dot, threshold_dot = scale_dots or [ad.Zero(jax.typeof(primals[1]))] * 2
     named = (current_dot, decay_dot, threshold_dot, v0_dot)

@@ -1,4 +1,4 @@
-"""How the primitives of a lif layer are lowered: to kernels where there are some, elsewhere to reference.py's scan."""
+"""How the primitives of a lif layer are lowered: to kernels where there are some, elsewhere to fused.py's scan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import mlir
 from jax.sharding import AxisType
 
-from spikegrad import reference, targets
+from spikegrad import fused, targets
 from spikegrad.primitives.binding import bind
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES
 from spikegrad.primitives.lif_shapes import Kind, Layer, state_like
@@ -27,7 +27,7 @@ def scan_of(parameters: Sequence[Array], layer: Layer) -> Callable[..., tuple[Ar
         return bind(spike_p, z, *parameters, family=layer["family"], kernels=layer["kernels"])
 
     def scan(current: Array, decay: Array, threshold: Array, v0: Array) -> tuple[Array, Array, Array, Array]:
-        spikes, v_final, membrane, before = reference.lif(
+        spikes, v_final, membrane, before = fused.lif(
             spike,
             jnp.moveaxis(current, axis, 0),
             decay,

@@ -13,8 +13,8 @@ from jax import Array
 from jax.core import ShapedArray
 from jax.sharding import AxisType
 
+from spikegrad.fused import wide_dtype
 from spikegrad.primitives.batching_rules import Batch, without_dimension
-from spikegrad.reference import wide_dtype
 
 Kind = str
 """What an operand of a primitive is: "time", "checkpoints", "state" (see above), or a "parameter" of the surrogate."""

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from spikegrad.fused import wide_dtype
 from spikegrad.primitives.families import FAMILIES
-from spikegrad.reference import wide_dtype
 
 
 def check_parameters(x: Any, parameters: Sequence[Any], family: str) -> None:

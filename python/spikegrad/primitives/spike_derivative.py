@@ -23,12 +23,12 @@ from jax.extend.core.primitives import mul_p
 from jax.interpreters import ad, mlir
 
 from spikegrad import kernel_switch, targets
+from spikegrad.fused import Exponent, wide_dtype
 from spikegrad.primitives.batching_rules import Batch, define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
 from spikegrad.primitives.families import FAMILIES
 from spikegrad.primitives.operand_checks import check_parameters
-from spikegrad.reference import wide_dtype
 
 HIGHEST_ORDER = 64
 """As in csrc/math/family.h, which tells why there is one."""
@@ -132,25 +132,30 @@ def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, order: int,
 define_batching(spike_derivative_p, _batch)
 
 
-def _reference(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
-    return FAMILIES[family].derivative(x, t, *parameters, order=order)
+def _fused(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool, exponent: Exponent) -> Array:
+    return FAMILIES[family].derivative(x, t, *parameters, order=order, exponent=exponent)
 
 
 def _kernel(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
     return elementwise_call("spike_derivative", targets.derivative_of(family), x, t, *parameters, order=order)
 
 
-_lower_to_reference = mlir.lower_fun(_reference, multiple_results=False)
 _lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
 
 
-def _lower_where_kernels_are(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
-    x, _, *parameters = ctx.avals_in
-    scalars = all(parameter.ndim == 0 for parameter in parameters)
-    use_kernel = params["kernels"] and scalars and x.dtype in KERNEL_DTYPES and params["order"] >= 0
-    return (_lower_to_kernel if use_kernel else _lower_to_reference)(ctx, *operands, **params)
+def _define_lowering(platform: str | None, exponent: Exponent) -> None:
+    lower_to_fused = mlir.lower_fun(functools.partial(_fused, exponent=exponent), multiple_results=False)
+
+    def lower(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+        x, _, *parameters = ctx.avals_in
+        scalars = all(parameter.ndim == 0 for parameter in parameters)
+        has_kernel = platform in targets.PLATFORMS and scalars and x.dtype in KERNEL_DTYPES and params["order"] >= 0
+        use_kernel = params["kernels"] and has_kernel
+        return (_lower_to_kernel if use_kernel else lower_to_fused)(ctx, *operands, **params)
+
+    mlir.register_lowering(spike_derivative_p, lower, platform=platform)
 
 
-mlir.register_lowering(spike_derivative_p, _lower_to_reference)
+_define_lowering(None, exponent="split")
 for _platform in targets.PLATFORMS:
-    mlir.register_lowering(spike_derivative_p, _lower_where_kernels_are, platform=_platform)
+    _define_lowering(_platform, exponent="float64" if _platform == "cpu" else "split")
