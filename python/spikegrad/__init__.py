@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from spikegrad.kernel_switch import kernels, use_kernels
+from spikegrad.kernel_policy import kernels, use_kernels
 from spikegrad.neurons import lif
 from spikegrad.surrogate import Surrogate
 from spikegrad.surrogates import (

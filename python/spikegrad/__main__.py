@@ -13,7 +13,7 @@ import jax
 import jaxlib
 
 import spikegrad
-from spikegrad import _cpu, kernel_switch, targets
+from spikegrad import _cpu, kernel_policy, targets
 
 
 def _version(package: str) -> str:
@@ -55,7 +55,7 @@ def report() -> Iterator[tuple[str, str]]:
     yield "instruction set", _cpu.instruction_set
     yield "threads", f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
     yield "transparent huge pages", _huge_pages()
-    yield "kernels", "on" if kernel_switch.kernels_enabled() else "off"
+    yield "kernel policy", str(kernel_policy.current_policy())
     yield "jax devices", ", ".join(map(str, jax.devices()))
 
 

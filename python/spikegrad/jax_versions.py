@@ -50,6 +50,15 @@ def to_varying(x: Any, axes: Sequence[str]) -> Any:
     return lax.pvary(x, tuple(axes))
 
 
+def is_for_one_device(context: Any) -> bool:
+    """Whether the lowering with this context is of a program for one device; False where jax does not tell.
+
+    `jit` of one device has a `ShardingContext` with that number. `shard_map` and `pmap` have a context without it.
+    """
+    axis_context = getattr(context.module_context, "axis_context", None)
+    return getattr(axis_context, "num_devices", None) == 1
+
+
 def may_constrain_sharding(aval: Any) -> bool:
     """Whether a lowering may hold an open sharding constraint: in manual axes, jax before 0.10 aborts the process."""
     manual = AxisType.Manual in aval.sharding.mesh.axis_types

@@ -1,9 +1,12 @@
 """`elementwise_call`: the primitive behind all elementwise kernels, which exists only inside lowerings.
 
-Its one task is that XLA's partitioners leave the call where its operands are. They all-gather the operands of a plain
-custom call. Of a "batch partitionable" one they keep the leading `num_batch_dims` dimensions sharded as they are, if
-these are not all the dimensions there are; so the arrays get a last dimension of size 1, which costs nothing. Shardy
-wants the same as a sharding rule, with a factor for each dimension.
+In a program for several devices its task is that XLA's partitioners leave the call where its operands are. They
+all-gather the operands of a plain custom call. For a "batch partitionable" call they keep the sharding of the leading
+`num_batch_dims` dimensions, if there are more dimensions; so the arrays get a last dimension of size 1. Shardy needs
+the same as a sharding rule, with a factor for each dimension.
+
+A program for one device takes the arrays as they are. Measured on two cores, jax 0.10.2: XLA's transpose of an array
+of 8000 x 1024 that a call with a last dimension of size 1 has put out takes 26 ms in place of 2.
 """
 
 from __future__ import annotations
@@ -29,11 +32,17 @@ KERNEL_DTYPES = frozenset(np.dtype(dtype) for dtype in (jnp.float16, jnp.bfloat1
 elementwise_call_p = Primitive("elementwise_call")
 
 
-def elementwise_call(name: str, target: str, x: Array, *operands: Array, **attributes: int) -> Array:
+def elementwise_call(
+    name: str, target: str, x: Array, *operands: Array, partitionable: bool, **attributes: int
+) -> Array:
     """The kernel `target` over x; every operand has x's shape, or rank 0 and reaches the kernel as a scalar.
 
-    `name` is that of the primitive which is lowered, for whoever reads XLA's program or a profile of it.
+    XLA's program and profiles show `name`, the name of the primitive that is lowered. `partitionable` is for programs
+    that may run on several devices.
     """
+    if not partitionable:
+        with jax.named_scope(name):
+            return _bind(x, *operands, target=target, partitionable=False, attributes=attributes)
 
     def with_unit(operand: Array, array: bool) -> Array:
         return lax.expand_dims(operand, (operand.ndim,)) if array else operand
@@ -41,12 +50,16 @@ def elementwise_call(name: str, target: str, x: Array, *operands: Array, **attri
     is_array = [True] + [x.ndim > 0 and operand.ndim > 0 for operand in operands]
     arrays = [with_unit(o, a) for o, a in zip((x, *operands), is_array, strict=True)]
     with jax.named_scope(name):
-        out = bind(elementwise_call_p, *arrays, target=target, attributes=tuple(sorted(attributes.items())))
+        out = _bind(*arrays, target=target, partitionable=True, attributes=attributes)
     return lax.squeeze(out, (x.ndim,))
 
 
+def _bind(*operands: Array, attributes: dict[str, int], **params: Any) -> Array:
+    return bind(elementwise_call_p, *operands, attributes=tuple(sorted(attributes.items())), **params)
+
+
 @elementwise_call_p.def_abstract_eval
-def _abstract_eval(x: ShapedArray, *operands: ShapedArray, target: str, attributes: Any) -> ShapedArray:
+def _abstract_eval(x: ShapedArray, *operands: ShapedArray, **params: Any) -> ShapedArray:
     return x
 
 
@@ -55,14 +68,19 @@ def _mapping(aval: ShapedArray) -> sdy.TensorMappingAttr:
 
 
 def _lowering(
-    ctx: mlir.LoweringRuleContext, *operands: ir.Value, target: str, attributes: tuple[tuple[str, int], ...]
+    ctx: mlir.LoweringRuleContext,
+    *operands: ir.Value,
+    target: str,
+    partitionable: bool,
+    attributes: tuple[tuple[str, int], ...],
 ) -> Sequence[ir.Value]:
     (out,) = ctx.avals_out
-    extra = {
-        "mhlo.frontend_attributes": ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(out.ndim - 1))}),
-    }
+    extra = {}
+    if partitionable:
+        batch = ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(out.ndim - 1))})
+        extra["mhlo.frontend_attributes"] = batch
     # A symbolic shape adds an operand to the call, which no rule could match.
-    if all(isinstance(size, int) for size in out.shape):
+    if partitionable and all(isinstance(size, int) for size in out.shape):
         extra["sdy.sharding_rule"] = sdy.OpShardingRuleAttr.get(
             factor_sizes=list(out.shape),
             operand_mappings=[_mapping(aval) for aval in ctx.avals_in],

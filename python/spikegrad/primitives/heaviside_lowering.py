@@ -9,6 +9,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
 from spikegrad import fused, targets
+from spikegrad.jax_versions import is_for_one_device
+from spikegrad.kernel_policy import calls_kernel
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
 
 
@@ -16,20 +18,26 @@ def _fused(x: Array, *_: Array, **params: Any) -> Array:
     return fused.heaviside(x)
 
 
-def _kernel(x: Array, *_: Array, **params: Any) -> Array:
-    return elementwise_call("spike", targets.HEAVISIDE, x)
+def _kernel(x: Array, *_: Array, partitionable: bool, **params: Any) -> Array:
+    return elementwise_call("spike", targets.HEAVISIDE, x, partitionable=partitionable)
 
 
 _lower_to_fused = mlir.lower_fun(_fused, multiple_results=False)
 _lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
 
 
-def _lower_where_kernels_are(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
-    use_kernel = params["kernels"] and ctx.avals_in[0].dtype in KERNEL_DTYPES
-    return (_lower_to_kernel if use_kernel else _lower_to_fused)(ctx, *operands, **params)
-
-
 def lower_to_heaviside(primitive: Primitive) -> None:
+    """Register the lowerings: the fused form everywhere, and by the kernel policy the kernel where there is one."""
+
+    def define(platform: str) -> None:
+        def lower(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+            x = ctx.avals_in[0]
+            if x.dtype in KERNEL_DTYPES and calls_kernel(params["kernels"], platform, "spike", x.shape):
+                return _lower_to_kernel(ctx, *operands, partitionable=not is_for_one_device(ctx), **params)
+            return _lower_to_fused(ctx, *operands, **params)
+
+        mlir.register_lowering(primitive, lower, platform=platform)
+
     mlir.register_lowering(primitive, _lower_to_fused)
     for platform in targets.PLATFORMS:
-        mlir.register_lowering(primitive, _lower_where_kernels_are, platform=platform)
+        define(platform)

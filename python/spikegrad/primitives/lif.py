@@ -16,7 +16,8 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from spikegrad import kernel_switch, targets
+from spikegrad import targets
+from spikegrad.kernel_policy import current_policy
 from spikegrad.primitives.batching_rules import define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.lif_call import Role, lif_call
@@ -24,6 +25,7 @@ from spikegrad.primitives.lif_derivative import OPERANDS, instantiated, lif_tang
 from spikegrad.primitives.lif_lowering import as_arrays, define_lowering, kernel_attributes, scan_of
 from spikegrad.primitives.lif_shapes import (
     BatchedLayer,
+    KernelLayer,
     Kind,
     Layer,
     check_like,
@@ -69,7 +71,7 @@ def lif(
         family=family,
         checkpoints=False,
         membrane=membrane,
-        kernels=kernel_switch.kernels_enabled(),
+        kernels=current_policy(),
     )
 
 
@@ -135,7 +137,7 @@ def _scan(*operands: Array, checkpoints: bool, membrane: bool, **layer: Unpack[L
     return [spikes, v_final, *[kept] * checkpoints, *[u] * membrane]
 
 
-def _kernel(*operands: Array, checkpoints: bool, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
+def _kernel(*operands: Array, checkpoints: bool, membrane: bool, **layer: Unpack[KernelLayer]) -> list[Array]:
     roles: list[Role] = ["time", "state", "state", "state"]
     results: list[Role] = ["time", "state", *["checkpoints"] * checkpoints, *["time"] * membrane]
     attributes = kernel_attributes(layer)

@@ -1,10 +1,12 @@
 """`lif_call`: the primitive behind the kernels of lif, which exists only inside lowerings.
 
-As in `elementwise_call.py`, its task is that the partitioners leave the call where its operands are: here along every
-dimension but time. So the arrays get a last dimension of size 1, and those that have no time a dimension of size 1 in
-its place; the sharding rule has one factor for each dimension of the current and, since they have other sizes, one each
-for that place in the states and in the checkpoints. Time and checkpoints are kept whole by a constraint: an array that
-is sharded over time is gathered before the call, and the handler refuses a current that lacks steps.
+Arrays without time get a dimension of size 1 in its place.
+
+As in `elementwise_call.py`, its task in a program for several devices is that the partitioners leave the call where its
+operands are: here along every dimension but time. So the arrays get a last dimension of size 1. The sharding rule has
+one factor for each dimension of the current and, since they have other sizes, one each for the place of time in the
+states and in the checkpoints. Time and checkpoints are kept whole by a constraint: an array that is sharded over time
+is gathered before the call, and the handler refuses a current that lacks steps.
 """
 
 from __future__ import annotations
@@ -50,16 +52,20 @@ def lif_call(
     reset: str | None,
     detach_reset: bool,
     every: int,
+    partitionable: bool,
     flags: Mapping[str, bool] = MappingProxyType({}),
 ) -> list[Array]:
     """The kernel `target` with the current as its first operand; `every` is 0 where there are no checkpoints.
 
-    `flags` are further attributes of the target.
+    `partitionable` is for programs that may run on several devices; `flags` are further attributes of the target.
     """
     rank = operands[0][1].ndim
 
+    def units(role: Role) -> tuple[int, ...]:
+        return (axis,) * (role == "state") + (rank,) * partitionable
+
     def with_units(role: Role, operand: Array) -> Array:
-        return lax.expand_dims(operand, (axis, rank) if role == "state" else (rank,))
+        return lax.expand_dims(operand, units(role)) if units(role) else operand
 
     roles: list[Role] = ["scalar" if operand.ndim == 0 else role for role, operand in operands]
     arrays = [o if role == "scalar" else with_units(role, o) for role, (_, o) in zip(roles, operands, strict=True)]
@@ -78,13 +84,12 @@ def lif_call(
             lif_call_p,
             *arrays,
             target=target,
+            partitionable=partitionable,
             roles=tuple(roles),
             results=tuple(results),
             attributes=tuple(sorted(attributes.items())),
         )
-    return [
-        lax.squeeze(out, (axis, rank) if role == "state" else (rank,)) for role, out in zip(results, outs, strict=True)
-    ]
+    return [lax.squeeze(out, units(role)) if units(role) else out for role, out in zip(results, outs, strict=True)]
 
 
 def _size(role: Role, current: ShapedArray, attributes: dict[str, int]) -> Any:
@@ -94,7 +99,7 @@ def _size(role: Role, current: ShapedArray, attributes: dict[str, int]) -> Any:
 
 @lif_call_p.def_abstract_eval
 def _abstract_eval(
-    current: ShapedArray, *_: ShapedArray, target: str, roles: Any, results: Any, attributes: Any
+    current: ShapedArray, *_: ShapedArray, results: Any, attributes: Any, **params: Any
 ) -> list[ShapedArray]:
     named = dict(attributes)
     axis = named["axis"]
@@ -138,15 +143,21 @@ def _keep_time_whole(value: ir.Value, role: Role, rank: int, axis: int) -> ir.Va
 
 
 def _lowering(
-    ctx: mlir.LoweringRuleContext, *operands: ir.Value, target: str, roles: Any, results: Any, attributes: Any
+    ctx: mlir.LoweringRuleContext,
+    *operands: ir.Value,
+    target: str,
+    partitionable: bool,
+    roles: Any,
+    results: Any,
+    attributes: Any,
 ) -> Sequence[ir.Value]:
     named = dict(attributes)
     current, axis = ctx.avals_in[0], named["axis"]
     # A symbolic shape adds an operand to the call, which no rule could match. Without one nobody would keep time whole,
     # and the kernel does not know how many steps to expect: so that call is no partitionable one, and gathered.
-    static = all(isinstance(size, int) for size in current.shape)
+    has_rule = partitionable and all(isinstance(size, int) for size in current.shape)
     extra = {}
-    if static:
+    if has_rule:
         batch = ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(current.ndim - 1))})
         extra = {
             "mhlo.frontend_attributes": batch,
@@ -154,7 +165,7 @@ def _lowering(
         }
     # FFI attributes are strict about their type, and a Python int has none.
     typed = {name: np.int64(value) for name, value in named.items()}
-    constrained = static and may_constrain_sharding(current)
+    constrained = has_rule and may_constrain_sharding(current)
     if constrained:
         operands = tuple(_keep_time_whole(o, r, current.ndim, axis) for o, r in zip(operands, roles, strict=True))
     outs = ffi.ffi_lowering(target, extra_attributes=extra)(ctx, *operands, **typed)

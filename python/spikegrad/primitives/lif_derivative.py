@@ -36,6 +36,7 @@ from spikegrad.primitives.lif_call import Role, lif_call
 from spikegrad.primitives.lif_lowering import as_arrays, define_lowering, kernel_attributes, scan_of
 from spikegrad.primitives.lif_shapes import (
     BatchedLayer,
+    KernelLayer,
     Kind,
     Layer,
     check_like,
@@ -268,7 +269,7 @@ define_batching(lif_cotangent_p, _batch_cotangent)
 # Lowering
 
 
-def _kernel_tangent(*operands: Array, moving: Moving, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
+def _kernel_tangent(*operands: Array, moving: Moving, membrane: bool, **layer: Unpack[KernelLayer]) -> list[Array]:
     roles: list[Role] = ["time", "state", "state", "state"]
     primals, dots = zip(roles, operands[:4], strict=True), zip(roles, operands[5:9], strict=True)
     parameters = [("scalar", parameter) for parameter in operands[9:]]
@@ -281,7 +282,7 @@ def _kernel_tangent(*operands: Array, moving: Moving, membrane: bool, **layer: U
     return lif_call("lif_tangent", target, named, results, flags=flags, **kernel_attributes(layer))
 
 
-def _kernel_cotangent(*operands: Array, scales: bool, **layer: Unpack[Layer]) -> list[Array]:
+def _kernel_cotangent(*operands: Array, scales: bool, **layer: Unpack[KernelLayer]) -> list[Array]:
     current, decay, threshold, _, checkpoints, spikes_bar, v_final_bar, membrane_bar, *parameters = operands
     roles: list[Role] = ["time", "state", "state", "checkpoints", "time", "state", "time"]
     arrays = (current, decay, threshold, checkpoints, spikes_bar, v_final_bar, membrane_bar)

@@ -13,9 +13,11 @@ from jax.interpreters import mlir
 from jax.sharding import AxisType
 
 from spikegrad import fused, targets
+from spikegrad.jax_versions import is_for_one_device
+from spikegrad.kernel_policy import calls_kernel
 from spikegrad.primitives.binding import bind
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES
-from spikegrad.primitives.lif_shapes import Kind, Layer, state_like
+from spikegrad.primitives.lif_shapes import KernelLayer, Kind, Layer, state_like
 from spikegrad.primitives.spike import spike_p
 
 
@@ -59,9 +61,10 @@ def as_arrays(operands: Sequence[Array], kinds: Sequence[Kind], current: Array, 
     return [as_array(operand, kind) for operand, kind in zip(operands, kinds, strict=True)]
 
 
-def kernel_attributes(layer: Layer) -> dict[str, Any]:
-    """What `lif_call` has to know of a layer."""
+def kernel_attributes(layer: KernelLayer) -> dict[str, Any]:
+    """What `lif_call` needs to know of a layer."""
     return {
+        "partitionable": layer["partitionable"],
         "axis": layer["axis"],
         "order": layer["order"],
         "reset": layer["reset"],
@@ -77,11 +80,17 @@ def define_lowering(
     to_kernel = mlir.lower_fun(kernel, multiple_results=True)
     to_scan = mlir.lower_fun(scan, multiple_results=True)
 
-    def where_kernels_are(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
-        scalars = all(parameter.ndim == 0 for parameter in ctx.avals_in[first_parameter:])
-        use_kernel = params["kernels"] and scalars and ctx.avals_in[0].dtype in KERNEL_DTYPES
-        return (to_kernel if use_kernel else to_scan)(ctx, *operands, **params)
+    def define(platform: str) -> None:
+        def lower(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+            current, steps = ctx.avals_in[0], ctx.avals_in[0].shape[params["axis"]]
+            scalars = all(parameter.ndim == 0 for parameter in ctx.avals_in[first_parameter:])
+            has_kernel = scalars and current.dtype in KERNEL_DTYPES
+            if has_kernel and calls_kernel(params["kernels"], platform, "lif", current.shape, steps):
+                return to_kernel(ctx, *operands, partitionable=not is_for_one_device(ctx), **params)
+            return to_scan(ctx, *operands, **params)
+
+        mlir.register_lowering(primitive, lower, platform=platform)
 
     mlir.register_lowering(primitive, to_scan)
     for platform in targets.PLATFORMS:
-        mlir.register_lowering(primitive, where_kernels_are, platform=platform)
+        define(platform)

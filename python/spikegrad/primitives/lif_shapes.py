@@ -14,6 +14,7 @@ from jax.core import ShapedArray
 from jax.sharding import AxisType
 
 from spikegrad.fused import wide_dtype
+from spikegrad.kernel_policy import Policy
 from spikegrad.primitives.batching_rules import Batch, without_dimension
 
 Kind = str
@@ -35,7 +36,17 @@ class Layer(TypedDict):
     detach_reset: bool
     every: int
     family: str
-    kernels: bool
+    kernels: Policy
+
+
+class KernelLayer(Layer):
+    """The same for a kernel.
+
+    Attributes:
+        partitionable: whether the program may run on several devices.
+    """
+
+    partitionable: bool
 
 
 def checkpoint_count(steps: int, every: int) -> int:

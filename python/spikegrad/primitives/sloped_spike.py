@@ -21,7 +21,7 @@ from jax.extend.core import Primitive
 from jax.extend.core.primitives import mul_p
 from jax.interpreters import ad
 
-from spikegrad import kernel_switch
+from spikegrad.kernel_policy import Policy, current_policy
 from spikegrad.primitives.batching_rules import Batch, define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.heaviside_lowering import lower_to_heaviside
@@ -32,11 +32,11 @@ evaluate_by_jit(sloped_spike_p)
 
 def sloped_spike(x: Array, slope: Array, *followed: Array) -> Array:
     """Binds `sloped_spike`; all operands have x's shape and dtype."""
-    return bind(sloped_spike_p, x, slope, *followed, kernels=kernel_switch.kernels_enabled())
+    return bind(sloped_spike_p, x, slope, *followed, kernels=current_policy())
 
 
 @sloped_spike_p.def_abstract_eval
-def _abstract_eval(x: ShapedArray, *slopes: ShapedArray, kernels: bool) -> ShapedArray:
+def _abstract_eval(x: ShapedArray, *slopes: ShapedArray, kernels: Policy) -> ShapedArray:
     # Whatever lax.mul refuses of x * slope is refused: other shapes, dtypes, explicit shardings. (It refuses booleans,
     # which have no slope.)
     for slope in slopes if jnp.issubdtype(x.dtype, jnp.floating) else ():
@@ -44,7 +44,7 @@ def _abstract_eval(x: ShapedArray, *slopes: ShapedArray, kernels: bool) -> Shape
     return x
 
 
-def _jvp(primals: Any, tangents: Any, *, kernels: bool) -> tuple[Array, Any]:
+def _jvp(primals: Any, tangents: Any, *, kernels: Policy) -> tuple[Array, Any]:
     (x, slope, *followed), (x_dot, _, *followed_dots) = primals, tangents
     out = bind(sloped_spike_p, x, slope, *followed, kernels=kernels)
     terms = [dot for dot in followed_dots if not isinstance(dot, ad.Zero)]
@@ -58,7 +58,7 @@ def _jvp(primals: Any, tangents: Any, *, kernels: bool) -> tuple[Array, Any]:
 ad.primitive_jvps[sloped_spike_p] = _jvp
 
 
-def _batch(axis_data: Any, operands: Any, dims: Any, *, kernels: bool) -> tuple[Array, int]:
+def _batch(axis_data: Any, operands: Any, dims: Any, *, kernels: Policy) -> tuple[Array, int]:
     x, (x_dim, *slope_dims) = operands[0], dims
     dim = x_dim if x_dim is not None else next(d for d in slope_dims if d is not None)
     batch = Batch(axis_data, x, x_dim, dim)

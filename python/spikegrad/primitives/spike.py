@@ -16,7 +16,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from spikegrad import kernel_switch
+from spikegrad.kernel_policy import Policy, current_policy
 from spikegrad.primitives.batching_rules import Batch, define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.heaviside_lowering import lower_to_heaviside
@@ -29,16 +29,16 @@ evaluate_by_jit(spike_p)
 
 def spike(x: Array, *parameters: Array, family: str) -> Array:
     """Binds `spike`; parameters of rank 0, or of x's rank and broadcasting to x, in the wide dtype of x."""
-    return bind(spike_p, x, *parameters, family=family, kernels=kernel_switch.kernels_enabled())
+    return bind(spike_p, x, *parameters, family=family, kernels=current_policy())
 
 
 @spike_p.def_abstract_eval
-def _abstract_eval(x: ShapedArray, *parameters: ShapedArray, family: str, kernels: bool) -> ShapedArray:
+def _abstract_eval(x: ShapedArray, *parameters: ShapedArray, family: str, kernels: Policy) -> ShapedArray:
     check_parameters(x, parameters, family)
     return x
 
 
-def _jvp(primals: Any, tangents: Any, *, family: str, kernels: bool) -> tuple[Array, Any]:
+def _jvp(primals: Any, tangents: Any, *, family: str, kernels: Policy) -> tuple[Array, Any]:
     x, *parameters = primals
     spikes = bind(spike_p, x, *parameters, family=family, kernels=kernels)
     if isinstance(tangents[0], ad.Zero):
@@ -49,7 +49,7 @@ def _jvp(primals: Any, tangents: Any, *, family: str, kernels: bool) -> tuple[Ar
 ad.primitive_jvps[spike_p] = _jvp
 
 
-def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, kernels: bool) -> tuple[Array, int]:
+def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, kernels: Policy) -> tuple[Array, int]:
     (x, *parameters), (x_dim, *parameter_dims) = operands, dims
     batch = Batch(axis_data, x, x_dim, dim=0 if x_dim is None else x_dim)
     parameters = batch.parameters(parameters, parameter_dims)

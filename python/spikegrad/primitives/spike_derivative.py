@@ -22,8 +22,10 @@ from jax.extend.core import Primitive
 from jax.extend.core.primitives import mul_p
 from jax.interpreters import ad, mlir
 
-from spikegrad import kernel_switch, targets
+from spikegrad import targets
 from spikegrad.fused import Exponent, wide_dtype
+from spikegrad.jax_versions import is_for_one_device
+from spikegrad.kernel_policy import Policy, calls_kernel, current_policy
 from spikegrad.primitives.batching_rules import Batch, define_batching
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
@@ -39,13 +41,13 @@ evaluate_by_jit(spike_derivative_p)
 
 def spike_derivative(x: Array, t: Array, *parameters: Array, family: str, order: int) -> Array:
     """Binds `spike_derivative`; t has x's dtype; parameters as `spike` takes them."""
-    kernels = kernel_switch.kernels_enabled()
+    kernels = current_policy()
     return bind(spike_derivative_p, x, t, *parameters, family=family, order=order, kernels=kernels)
 
 
 @spike_derivative_p.def_abstract_eval
 def _abstract_eval(
-    x: ShapedArray, t: ShapedArray, *parameters: ShapedArray, family: str, order: int, kernels: bool
+    x: ShapedArray, t: ShapedArray, *parameters: ShapedArray, family: str, order: int, kernels: Policy
 ) -> ShapedArray:
     check_parameters(x, parameters, family)
     if not -1 <= order <= HIGHEST_ORDER:
@@ -59,7 +61,7 @@ def _abstract_eval(
     return x
 
 
-def _jvp(primals: Any, tangents: Any, *, family: str, order: int, kernels: bool) -> tuple[Array, Any]:
+def _jvp(primals: Any, tangents: Any, *, family: str, order: int, kernels: Policy) -> tuple[Array, Any]:
     x, t, *parameters = primals
     x_dot, t_dot, *parameter_dots = tangents
     derivative = functools.partial(bind, spike_derivative_p, family=family, kernels=kernels)
@@ -90,7 +92,7 @@ def _jvp(primals: Any, tangents: Any, *, family: str, order: int, kernels: bool)
 ad.primitive_jvps[spike_derivative_p] = _jvp
 
 
-def _transpose(cotangent: Any, x: Any, t: Any, *parameters: Any, family: str, order: int, kernels: bool) -> list[Any]:
+def _transpose(cotangent: Any, x: Any, t: Any, *parameters: Any, family: str, order: int, kernels: Policy) -> list[Any]:
     assert not any(map(ad.is_undefined_primal, (x, *parameters))), "spike_derivative is linear in t alone"
     if isinstance(cotangent, ad.Zero):
         t_bar = ad.Zero(t.aval)
@@ -103,7 +105,7 @@ def _transpose(cotangent: Any, x: Any, t: Any, *parameters: Any, family: str, or
 ad.primitive_transposes[spike_derivative_p] = _transpose
 
 
-def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, order: int, kernels: bool) -> tuple[Array, int]:
+def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, order: int, kernels: Policy) -> tuple[Array, int]:
     x, t, *parameters = operands
     x_dim, t_dim, *parameter_dims = dims
     t_rank = t.ndim - (t_dim is not None)
@@ -132,12 +134,17 @@ def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, order: int,
 define_batching(spike_derivative_p, _batch)
 
 
-def _fused(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool, exponent: Exponent) -> Array:
+def _fused(
+    x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: Policy, exponent: Exponent
+) -> Array:
     return FAMILIES[family].derivative(x, t, *parameters, order=order, exponent=exponent)
 
 
-def _kernel(x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: bool) -> Array:
-    return elementwise_call("spike_derivative", targets.derivative_of(family), x, t, *parameters, order=order)
+def _kernel(
+    x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: Policy, partitionable: bool
+) -> Array:
+    target = targets.derivative_of(family)
+    return elementwise_call("spike_derivative", target, x, t, *parameters, partitionable=partitionable, order=order)
 
 
 _lower_to_kernel = mlir.lower_fun(_kernel, multiple_results=False)
@@ -150,8 +157,9 @@ def _define_lowering(platform: str | None, exponent: Exponent) -> None:
         x, _, *parameters = ctx.avals_in
         scalars = all(parameter.ndim == 0 for parameter in parameters)
         has_kernel = platform in targets.PLATFORMS and scalars and x.dtype in KERNEL_DTYPES and params["order"] >= 0
-        use_kernel = params["kernels"] and has_kernel
-        return (_lower_to_kernel if use_kernel else lower_to_fused)(ctx, *operands, **params)
+        if has_kernel and calls_kernel(params["kernels"], str(platform), "spike_derivative", x.shape):
+            return _lower_to_kernel(ctx, *operands, partitionable=not is_for_one_device(ctx), **params)
+        return lower_to_fused(ctx, *operands, **params)
 
     mlir.register_lowering(spike_derivative_p, lower, platform=platform)
 
