@@ -254,6 +254,18 @@ def test_higher_orders(surrogate, exponent, order, sigma):
     assert np.all(error[counts] <= allowed[counts]), np.max(error[counts] / allowed[counts])
 
 
+@each_surrogate
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_higher_orders_of_float64(surrogate, order, x64):
+    """Long double is exact enough for this bound: its z^2 / 2 units of 2^-64 are below 2^-54."""
+    x = np.random.default_rng(5).uniform(-30, 30, 20_000) * (1 if surrogate == "sigmoid" else 0.5)
+    parameters = parameters_of(surrogate, 0.5, np.float64)
+    value, terms = exact(surrogate, x, parameters, order)
+    computed = np.asarray(jax.jit(derivative(surrogate, "split", order))(x, jnp.float64(1), *parameters))
+    _, relative = higher_order_bounds(surrogate, "split", order)
+    assert np.all(abs(computed - value) <= (relative * 2.0**-29 + 2.0**-54) * terms)
+
+
 # Other dtypes
 
 
