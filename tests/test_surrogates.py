@@ -164,7 +164,11 @@ def test_surrogate_grad_is_the_gradient(case):
 def test_without_its_sides_the_multi_gaussian_is_the_gaussian(kernels):
     x = jnp.linspace(-8, 8, 1001)
     multi = MultiGaussianGrad(h=0.0, sigma=0.6, scale=0.7).surrogate_grad(x)
-    np.testing.assert_array_equal(multi, GaussianGrad(0.6, 0.7).surrogate_grad(x))
+    gaussian = GaussianGrad(0.6, 0.7).surrogate_grad(x)
+    if kernels:
+        np.testing.assert_array_equal(multi, gaussian)
+    else:  # which have two ways of computing the power, both within 2 ulp
+        np.testing.assert_array_max_ulp(multi, gaussian, maxulp=2)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64])

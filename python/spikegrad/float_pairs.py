@@ -151,13 +151,13 @@ def mantissa(x: Array) -> tuple[Array, Array]:
     return x * power_of_two(-k), k
 
 
-def scaled(value: Array, exponent: Array, t: Array) -> Array:
-    """value t 2^exponent, for an integer exponent of a floating dtype; 0 far below the range.
+def scaled(value: Array, exponent: Array, t: Array | float) -> Array:
+    """value t 2^exponent, for 1/4 <= |value| < 8 and an integer exponent of a floating dtype; 0 far below the range.
 
-    Half of the exponent is applied before t and half after it: neither an intermediate overflow nor an underflow costs
-    a result that is in range.
+    A positive exponent is applied before t, half of a negative one before and half after it. So no intermediate result
+    leaves the range unless the result does.
     """
     bias = exponent_bias(value.dtype)
-    exponent = jnp.clip(exponent, -2 * bias, 2 * bias)
-    before = jnp.floor(exponent / 2)
+    exponent = jnp.clip(exponent, -2 * bias, 2 * bias - 8)
+    before = jnp.minimum(jnp.maximum(exponent, jnp.floor(exponent / 2)), bias - 7)
     return (value * power_of_two(before)) * t * power_of_two(exponent - before)

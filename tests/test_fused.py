@@ -1,0 +1,422 @@
+"""The fused form in compiled code against the closed form: both ways, every dtype, parameters as constants and traced.
+
+XLA flushes subnormal results on CPUs. Errors count where the exact result is normal; elsewhere the result must be
+smaller than the smallest normal number.
+"""
+
+import math
+from functools import partial
+
+import closed_form
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import mpmath
+import numpy as np
+import pytest
+import spikegrad
+from jax import lax
+from promised import needs_cuda_module
+from spikegrad import fused
+from spikegrad.primitives.families import FAMILIES
+from spikegrad.primitives.spike_derivative import spike_derivative
+
+# In units in the last place of the result, for the multi-Gaussian of the sum of its terms' magnitudes; docs/accuracy.md
+# derives them.
+FLOAT32_BOUNDS = {
+    ("gaussian", "float64"): 2.0,
+    ("multi_gaussian", "float64"): 0.6,
+    ("sigmoid", "float64"): 3.4,
+    ("gaussian", "split"): 3.5,
+    ("multi_gaussian", "split"): 3.5,
+    ("sigmoid", "split"): 3.0,
+}
+FLOAT64_BOUND = 3.5
+HALF_BOUND = 0.51
+
+SURROGATES = ("gaussian", "multi_gaussian", "sigmoid")
+EXPONENTS = ("float64", "split")
+SIGMAS = (1e-3, 0.0371, 0.5, 2.7, 1e3)
+HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+
+each_surrogate = pytest.mark.parametrize("surrogate", SURROGATES)
+each_exponent = pytest.mark.parametrize("exponent", EXPONENTS)
+
+
+def family_of(surrogate):
+    return "sigmoid" if surrogate == "sigmoid" else "gaussian_mixture"
+
+
+def parameters_of(surrogate, sigma, dtype=np.float32, alpha=0.5):
+    """The operands of the primitive; the sigmoid's alpha is 1 / sigma."""
+    values = {
+        "gaussian": [alpha, 0.0, sigma],
+        "multi_gaussian": closed_form.multi_gaussian_parameters(0.15, 6.0, sigma, alpha),
+        "sigmoid": [1 / sigma],
+    }[surrogate]
+    return [dtype(value) for value in values]
+
+
+def points(surrogate, sigma, count=40_000, seed=0):
+    """Dense up to where g is a float32's smallest subnormal, and log-uniform over all magnitudes."""
+    reach = sigma * {"gaussian": 15, "multi_gaussian": 90, "sigmoid": 110}[surrogate]
+    rng = np.random.default_rng(seed)
+    far = 10.0 ** rng.uniform(-37, 38, count // 6) * rng.choice([-1, 1], count // 6)
+    return np.concatenate([np.linspace(-reach, reach, count // 3), rng.uniform(-reach, reach, count // 2), far]).astype(
+        np.float32
+    )
+
+
+def exact(surrogate, x, parameters, order=0):
+    """g^(order)(x) and the sum of the magnitudes of the terms that it is the sum of, in long double."""
+    x = np.asarray(x).astype(np.longdouble)
+    if surrogate == "sigmoid":
+        return closed_form.sigmoid_derivative(x, parameters[0], order)
+    value, terms = closed_form.gaussian_mixture_derivative(x, parameters, order)
+    if order:
+        terms = 0
+        for w, mu, sigma in zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True):
+            g, z = closed_form.gaussian_derivative(x - mu, sigma, w), abs(x - mu) / np.longdouble(sigma)
+            previous, hermite = 0 * z, 0 * z + 1
+            for n in range(order):
+                previous, hermite = hermite, z * hermite + n * previous
+            terms = terms + abs(g) * hermite / np.longdouble(sigma) ** order
+    return value, terms
+
+
+def assert_within(bound, computed, value, of, dtype=np.float32):
+    """|computed - value| is at most `bound` ulp of `of`; besides, subnormal results may be 0."""
+    computed = np.asarray(computed)
+    assert computed.dtype == dtype
+    error = closed_form.error_in_ulp(computed, value, dtype, of=of)
+    flushed = np.where(abs(value) < smallest_counted(dtype), abs(value) / closed_form.ulp(of, dtype), 0)
+    assert np.mean(flushed == 0) > 0.1
+    worst = np.argmax(error - flushed)
+    assert np.all(error <= bound + flushed), (error[worst], computed[worst], value[worst])
+
+
+def smallest_counted(dtype):
+    """Next to the smallest normal number the error decides whether a result is flushed."""
+    return np.longdouble(ml_dtypes.finfo(dtype).smallest_normal) * (1 + 2.0**-20)
+
+
+def derivative(surrogate, exponent, order=0):
+    return partial(FAMILIES[family_of(surrogate)].derivative, order=order, exponent=exponent)
+
+
+@each_surrogate
+@each_exponent
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_float32_keeps_its_bound(surrogate, exponent, sigma):
+    """Traced parameters; cotangents with full significands, whose product is the last rounding."""
+    x, parameters = points(surrogate, sigma), parameters_of(surrogate, sigma)
+    t = np.random.default_rng(1).uniform(1, 2, x.size).astype(np.float32)
+    value, terms = exact(surrogate, x, parameters)
+    f = jax.jit(derivative(surrogate, exponent))
+    bound = FLOAT32_BOUNDS[surrogate, exponent]
+    assert_within(bound, f(x, jnp.float32(1), *parameters), value, terms)
+    assert_within(bound, f(x, t, *parameters), value * t, terms * t)
+
+
+def test_the_plain_formula_does_not_keep_it():
+    x, parameters = points("gaussian", 0.5), parameters_of("gaussian", 0.5)
+    plain = jax.jit(lambda x: parameters[0] / (0.5 * math.sqrt(2 * math.pi)) * jnp.exp(-x * x / 0.5))
+    with pytest.raises(AssertionError):
+        assert_within(50, plain(x), *exact("gaussian", x, parameters))
+
+
+@each_exponent
+@pytest.mark.parametrize("alpha, sigma", [(-1.3, 1e-20), (1e-20, 1e-20), (1e30, 0.3), (-1e-20, 0.3), (1e30, 1e20)])
+def test_weights_of_any_size_and_sign(exponent, alpha, sigma):
+    """A large weight lifts a tail that alone is subnormal."""
+    x, parameters = points("gaussian", sigma) * np.float32(1.5), parameters_of("gaussian", sigma, alpha=alpha)
+    value, terms = exact("gaussian", x, parameters)
+    computed = jax.jit(derivative("gaussian", exponent))(x, jnp.float32(1), *parameters)
+    assert_within(FLOAT32_BOUNDS["gaussian", exponent], computed, value, terms)
+
+
+@each_surrogate
+@each_exponent
+def test_cotangents_lift_what_alone_is_subnormal(surrogate, exponent):
+    x, parameters = points(surrogate, 0.5) * np.float32(1.3), parameters_of(surrogate, 0.5)
+    rng = np.random.default_rng(2)
+    t = (rng.standard_normal(x.size) * 10.0 ** rng.uniform(-37, 30, x.size)).astype(np.float32)
+    value, terms = exact(surrogate, x, parameters)
+    computed = jax.jit(derivative(surrogate, exponent))(x, t, *parameters)
+    assert_within(FLOAT32_BOUNDS[surrogate, exponent], computed, value * t, terms * np.abs(t))
+
+
+@each_exponent
+@pytest.mark.parametrize("h, s", [(0.0, 6.0), (-0.3, 2.0), (0.9, 1.1), (0.2, 30.0)])
+def test_mixtures_of_other_shapes(exponent, h, s):
+    parameters = [np.float32(p) for p in closed_form.multi_gaussian_parameters(h, s, 0.3, -1.3)]
+    x = points("multi_gaussian", 0.3)
+    computed = jax.jit(derivative("multi_gaussian", exponent))(x, jnp.float32(1), *parameters)
+    assert_within(FLOAT32_BOUNDS["multi_gaussian", exponent], computed, *exact("multi_gaussian", x, parameters))
+
+
+# The primitive, as users reach it
+
+
+def under_jit(f, x, parameters):
+    return jax.jit(lambda x: f(x, *parameters))(x)
+
+
+def traced(f, x, parameters):
+    return jax.jit(f)(x, *parameters)
+
+
+def under_vmap(f, x, parameters):
+    return jax.jit(jax.vmap(f, in_axes=(0, *[None] * len(parameters))))(x.reshape(6, -1), *parameters).ravel()
+
+
+def mapped_parameters(f, x, parameters):
+    rows = [np.full(6, parameter) for parameter in parameters]
+    return jax.jit(jax.vmap(f))(x.reshape(6, -1), *rows).ravel()
+
+
+def arrays_as_parameters(f, x, parameters):
+    return jax.jit(f)(x, *[np.full(x.shape, parameter) for parameter in parameters])
+
+
+def in_a_scan(f, x, parameters):
+    """Sigma arrives as a loop's carry, x as its input."""
+
+    def step(carry, x):
+        return carry, f(x, *carry)
+
+    rows = jax.jit(lambda x, carry: lax.scan(step, carry, x)[1])
+    return rows(x.reshape(6, -1), [jnp.asarray(parameter) for parameter in parameters]).ravel()
+
+
+REACHED = [under_jit, traced, under_vmap, mapped_parameters, arrays_as_parameters, in_a_scan]
+
+
+@each_surrogate
+@pytest.mark.parametrize("reached", REACHED, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("sigma", [1e-3, 1e3])
+def test_the_primitive_without_kernels(surrogate, reached, sigma):
+    x, parameters = points(surrogate, sigma, 30_000), parameters_of(surrogate, sigma)
+    bind = partial(spike_derivative, family=family_of(surrogate), order=0)
+    with spikegrad.kernels(False):
+        computed = reached(lambda x, *parameters: bind(x, jnp.ones((), x.dtype), *parameters), x, parameters)
+    assert_within(FLOAT32_BOUNDS[surrogate, "float64"], computed, *exact(surrogate, x, parameters))
+
+
+def test_the_derivative_of_a_surrogate(case):
+    """`surrogate_grad` and the cotangent of the spike are the fused form where kernels are off."""
+    x = np.linspace(-4, 4, 20_001).astype(np.float32)
+    parameters = [np.float32(p) for p in case.operands(x)]
+    value, terms = exact(case.name, x, parameters)
+    bound = FLOAT32_BOUNDS[case.name, "float64"]
+    with spikegrad.kernels(False):
+        spike = case.make()
+        assert_within(bound, jax.jit(spike.surrogate_grad)(x), value, terms)
+        pullback = jax.jit(lambda x, t: jax.vjp(spike, x)[1](t)[0])
+        assert_within(bound, pullback(x, 3 * jnp.ones_like(x)), 3 * value, 3 * terms)
+
+
+# Higher orders
+
+
+def higher_order_bounds(surrogate, exponent, order):
+    """(ulp of the result, relative to the sum of the terms' magnitudes).
+
+    Computed in float64 the result is rounded once, beside the polynomial's 2^-28. Computed in float32 a step of the
+    recurrence rounds at most six times (eight for the sigmoid), and the start has the error of order 0.
+    """
+    if exponent == "float64":
+        return 0.5, 2.0**-27.5
+    return 0, ((8 if surrogate == "sigmoid" else 6) * order + 5) * 2.0**-24
+
+
+def counted(exponent, order, value, g):
+    """Where the result is not flushed, nor in float32 an intermediate result of the recurrence, which starts from g."""
+    if order and exponent == "split":
+        return np.minimum(abs(value), abs(g)) >= 2.0**-100
+    return abs(value) >= smallest_counted(np.float32)
+
+
+@each_surrogate
+@each_exponent
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+@pytest.mark.parametrize("sigma", [1e-3, 0.5, 1e3])
+def test_higher_orders(surrogate, exponent, order, sigma):
+    x, parameters = points(surrogate, sigma, 20_000), parameters_of(surrogate, sigma)
+    value, terms = exact(surrogate, x, parameters, order)
+    computed = np.asarray(jax.jit(derivative(surrogate, exponent, order))(x, jnp.float32(1), *parameters))
+    ulps, relative = higher_order_bounds(surrogate, exponent, order)
+    allowed = ulps * closed_form.ulp(value, np.float32) + relative * terms
+    g, _ = exact(surrogate, x, parameters)
+    counts = counted(exponent, order, value, g)
+    assert np.mean(counts) > 0.1
+    error = abs(computed - value)
+    assert np.all(error[counts] <= allowed[counts]), np.max(error[counts] / allowed[counts])
+
+
+@each_surrogate
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_higher_orders_of_float64(surrogate, order, x64):
+    """Long double is exact enough for this bound: its z^2 / 2 units of 2^-64 are below 2^-54."""
+    x = np.random.default_rng(5).uniform(-30, 30, 20_000) * (1 if surrogate == "sigmoid" else 0.5)
+    parameters = parameters_of(surrogate, 0.5, np.float64)
+    value, terms = exact(surrogate, x, parameters, order)
+    computed = np.asarray(jax.jit(derivative(surrogate, "split", order))(x, jnp.float64(1), *parameters))
+    _, relative = higher_order_bounds(surrogate, "split", order)
+    assert np.all(abs(computed - value) <= (relative * 2.0**-29 + 2.0**-54) * terms)
+
+
+# Other dtypes
+
+
+@each_surrogate
+@each_exponent
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("name", HALVES)
+def test_every_half_is_rounded_once(surrogate, exponent, order, name):
+    x = np.arange(65536, dtype=np.uint16).view(HALVES[name])
+    parameters = parameters_of(surrogate, 0.5)
+    computed = np.asarray(jax.jit(derivative(surrogate, exponent, order))(x, jnp.ones((), x.dtype), *parameters))
+    finite = np.isfinite(x.astype(np.float32))
+    value, terms = exact(surrogate, x[finite], parameters, order)
+    error = abs(computed[finite].astype(np.longdouble) - value)
+    # Where terms cancel, the error of the computation in the wide dtype shows.
+    _, relative = higher_order_bounds(surrogate, exponent if order else "split", order)
+    cancels = surrogate == "multi_gaussian" or order > 0
+    allowed = HALF_BOUND * closed_form.ulp(value, x.dtype) + (relative * terms if cancels else 0)
+    counts = counted(exponent, order, value, exact(surrogate, x[finite], parameters)[0])
+    counts &= abs(x[finite].astype(np.float32)) >= (2.0**-126 if order else 0)  # XLA flushes subnormal inputs too
+    assert np.mean(counts) > 0.1
+    assert np.all(error[counts] <= allowed[counts]), np.max(error[counts] / allowed[counts])
+    assert np.all(computed[np.isinf(x.astype(np.float32))].astype(np.float32) == 0)
+    assert np.all(np.isnan(computed[np.isnan(x.astype(np.float32))].astype(np.float32)))
+
+
+def exact_in_mpmath(surrogate, x, parameters):
+    """g(x) and the sum of its terms' magnitudes, as mpmath numbers."""
+    if surrogate == "sigmoid":
+        alpha = mpmath.mpf(float(parameters[0]))
+        powers = [mpmath.exp(-alpha * abs(mpmath.mpf(v))) for v in x.tolist()]
+        values = [alpha * p / (1 + p) ** 2 for p in powers]
+        return values, values
+    terms = [
+        [mpmath.mpf(float(w)) * mpmath.npdf(mpmath.mpf(v), float(mu), float(sigma)) for v in x.tolist()]
+        for w, mu, sigma in zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True)
+    ]
+    return [mpmath.fsum(each) for each in zip(*terms)], [mpmath.fsum(each, absolute=True) for each in zip(*terms)]
+
+
+@each_surrogate
+@pytest.mark.parametrize("sigma", [1e-3, 0.5, 1e3])
+def test_float64_keeps_its_bound(surrogate, sigma, x64):
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-1, 1, 2000) * sigma * {"gaussian": 37, "multi_gaussian": 220, "sigmoid": 700}[surrogate]
+    parameters = parameters_of(surrogate, sigma, np.float64)
+    t = rng.uniform(1, 2, x.size)
+    with spikegrad.kernels(False):
+        f = jax.jit(partial(spike_derivative, family=family_of(surrogate), order=0))
+        computed = np.asarray(f(jnp.asarray(x), jnp.asarray(t), *parameters))
+    assert computed.dtype == np.float64
+    for c, t_i, value, terms in zip(computed.tolist(), t.tolist(), *exact_in_mpmath(surrogate, x, parameters)):
+        unit = mpmath.mpf(2) ** (int(mpmath.floor(mpmath.log(terms * t_i, 2))) - 52)
+        assert abs(c - value * t_i) <= FLOAT64_BOUND * unit
+
+
+# The contract
+
+
+@each_surrogate
+@each_exponent
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+def test_special_values(surrogate, exponent, order, dtype, x64):
+    x = np.array([np.inf, -np.inf, np.nan, -0.0, 0.0], dtype)
+    wide = np.float64 if dtype == np.float64 else np.float32
+    f = jax.jit(derivative(surrogate, exponent, order))
+    for t in (1, 3e4):
+        computed = np.asarray(f(x, jnp.asarray(t, dtype), *parameters_of(surrogate, 0.5, wide)), np.float64)
+        np.testing.assert_array_equal(computed[:2], 0)
+        assert np.isnan(computed[2])
+        assert computed[3] == computed[4]
+
+
+@each_surrogate
+@each_exponent
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("index", [0, -1])
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+def test_bad_parameters_are_nan(surrogate, exponent, order, index, bad):
+    parameters = parameters_of(surrogate, 0.5)
+    parameters[index] = np.float32(bad)
+    x = np.array([-100, -0.3, 0, 2, np.inf], np.float32)
+    computed = np.asarray(jax.jit(derivative(surrogate, exponent, order))(x, jnp.float32(1), *parameters))
+    is_weight = surrogate != "sigmoid" and index == 0
+    if is_weight and bad <= 0:
+        assert np.all(np.isfinite(computed))
+        assert bad or surrogate != "gaussian" or np.all(computed == 0)
+    else:
+        assert np.all(np.isnan(computed))
+
+
+@each_exponent
+@pytest.mark.parametrize("alpha", [0.0, -2.0, 1e-30, 1e30, 3e38])
+@pytest.mark.parametrize("sigma", [2e-38, 1e-20, 1e20, 3e38])
+def test_parameters_at_the_ends_of_the_range(exponent, alpha, sigma):
+    parameters = parameters_of("gaussian", sigma, alpha=alpha)
+    x = (np.linspace(-16, 16, 2001) * min(sigma, 1e37)).astype(np.float32)
+    x[abs(x) < 2.0**-126] = 0  # XLA flushes subnormal inputs too
+    with np.errstate(over="ignore"):
+        value, _ = exact("gaussian", x, parameters)
+    computed = np.asarray(jax.jit(derivative("gaussian", exponent))(x, jnp.float32(1), *parameters))
+    normal = abs(value) >= 2.0**-126 * (1 + 2.0**-20)
+    error = closed_form.error_in_ulp(computed, value, np.float32)
+    assert np.all(error[normal] <= FLOAT32_BOUNDS["gaussian", exponent])
+    assert np.all(np.abs(computed[~normal]) <= 2.0**-126)
+
+
+# What the lowering holds
+
+
+def lowered(f, *operands, platform):
+    with spikegrad.kernels(False):
+        return jax.jit(f).trace(*operands).lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize("platform", ["cpu", pytest.param("cuda", marks=needs_cuda_module), "tpu"])
+@pytest.mark.parametrize("order", [0, 2])
+def test_only_cpus_get_float64(case, platform, order):
+    f = partial(spike_derivative, family=case.family, order=order)
+    x = jnp.zeros((4, 3))
+    text = lowered(f, x, x, *case.operands(x), platform=platform)
+    assert ("f64" in text) == (platform == "cpu")
+    assert not any(operation in text for operation in ("while", "gather", "custom_call"))
+
+
+@pytest.mark.parametrize("platform", ["cpu", pytest.param("cuda", marks=needs_cuda_module)])
+def test_a_scan_of_lif_gets_the_same(case, platform):
+    def f(current, t):
+        layer = partial(spikegrad.lif, decay=0.9, threshold=1.0, surrogate=case.make())
+        return jax.vjp(layer, current)[1](t)[0]
+
+    current = jnp.zeros((5, 4))
+    text = lowered(f, current, (current, jnp.zeros(4)), platform=platform)
+    assert ("f64" in text) == (platform == "cpu")
+
+
+def test_x64_stays_as_it_was(case):
+    """The lowering holds float64 while x64 is off, and lets none of it out."""
+    x = jnp.linspace(-1, 1, 5)
+    with spikegrad.kernels(False):
+        gradient = jax.jit(case.make().surrogate_grad)(x)
+    assert gradient.dtype == jnp.float32
+    assert not jax.config.jax_enable_x64
+    assert jnp.arange(3.0).dtype == jnp.float32
+
+
+def test_both_ways_agree(case):
+    """They share neither exponent nor power: two independent computations."""
+    x = jnp.linspace(-3, 3, 10_001)
+    f = [derivative(case.name, exponent) for exponent in EXPONENTS]
+    a, b = (np.asarray(jax.jit(way)(x, jnp.float32(1), *case.operands(x))) for way in f)
+    np.testing.assert_allclose(a, b, rtol=6 * 2.0**-24, atol=4 * 2.0**-24 * np.max(a))
+    assert fused.wide_dtype(a.dtype) == np.float32
