@@ -36,6 +36,15 @@ def kernels(request):
         yield flag
 
 
+@pytest.fixture
+def kernels_called():
+    """Every kernel there is, whatever the size: for tests about kernels, whose arrays are small."""
+    import spikegrad
+
+    with spikegrad.kernels(True):
+        yield
+
+
 @pytest.fixture(params=families.CASES, ids=str)
 def case(request):
     """A test that takes this runs once for each surrogate."""

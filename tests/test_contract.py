@@ -98,7 +98,7 @@ def test_kernel_and_fused_form_agree_on_any_array(case, x, width, factor):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_negative_subnormals_do_not_spike(x64, dtype):
+def test_negative_subnormals_do_not_spike(x64, dtype, kernels_called):
     """XLA runs handlers with subnormals flushed to zero, and -tiny >= 0 under that mode."""
     tiny = (
         np.nextafter(np.zeros(64, dtype), np.ones(64, dtype))

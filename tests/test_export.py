@@ -13,6 +13,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from spikegrad import targets
 
+pytestmark = pytest.mark.usefixtures("kernels_called")
+
 CHECKS = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 
@@ -158,6 +160,7 @@ def test_symbolic_steps_and_a_checkpoint_that_is_far():
 
 
 def test_a_layer_elsewhere_is_a_scan():
-    text = export.export(jax.jit(layer_and_gradient), platforms=("tpu",))(X, np.float32(0.9)).mlir_module()
+    x = np.concatenate([X, X])  # more steps than are unrolled
+    text = export.export(jax.jit(layer_and_gradient), platforms=("tpu",))(x, np.float32(0.9)).mlir_module()
     assert "custom_call @spikegrad" not in text
     assert "stablehlo.while" in text

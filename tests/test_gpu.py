@@ -11,6 +11,8 @@ from promised import GPU, is_promised, needs_cuda_module, needs_gpu
 from spikegrad import targets
 from spikegrad.primitives.spike_derivative import spike_derivative
 
+pytestmark = pytest.mark.usefixtures("kernels_called")
+
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-41, -1e-41, 6e-8, 65504.0, 1e30]
 
 pytestmark = [needs_gpu, needs_cuda_module]

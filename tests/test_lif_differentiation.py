@@ -306,7 +306,7 @@ def test_hypergradients(x64):
     np.testing.assert_allclose(second, wanted, rtol=1e-11)
 
 
-def test_one_step_is_the_spike():
+def test_one_step_is_the_spike(kernels_called):
     """Against the elementwise primitive: a layer without past."""
     x, t = RNG.standard_normal((2, 300)).astype(np.float32)
     (gradient,) = jax.vjp(lambda x: lif(x[None], 0.9, 0.25)[0][0], x)[1](t)

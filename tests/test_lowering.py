@@ -1,4 +1,8 @@
-"""The calls in the lowered StableHLO, for every platform that has kernels: lowering for a GPU needs none."""
+"""The calls in the lowered StableHLO, for every platform that has kernels: lowering for a GPU needs none.
+
+A program for one device has the arrays as they are. One for several has them with a last dimension of size 1, and what
+the partitioners need to know.
+"""
 
 import re
 from functools import partial
@@ -8,27 +12,46 @@ import jax.numpy as jnp
 import pytest
 import spikegrad
 from jax import export
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 from promised import needs_cuda_module
 from spikegrad import targets
 from spikegrad.primitives.spike_derivative import spike_derivative
 
+pytestmark = pytest.mark.usefixtures("kernels_called")
+
 CALL = re.compile(r"stablehlo.custom_call @(spikegrad\S+?)\((.*?)\) \{(.*)\} : \((.*?)\) -> \(?([^()]+)\)?")
+ABOUT_SHARDING = re.compile("num_batch_dims|sdy")
 ELEMENT = {jnp.float16: "f16", jnp.bfloat16: "bf16", jnp.float32: "f32", jnp.float64: "f64"}
 
 platforms = pytest.mark.parametrize("platform", ["cpu", pytest.param("cuda", marks=needs_cuda_module)])
 
 
-def calls(f, *args, platform):
+@pytest.fixture(params=[1, 8], ids=["one device", "eight devices"])
+def devices(request):
+    return request.param
+
+
+def calls(f, *args, platform, devices=1):
     """(target, attributes, operand types, result types) of each of our calls."""
-    text = jax.jit(f).trace(*args).lower(lowering_platforms=(platform,)).as_text()
+    mesh = jax.make_mesh((devices,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices("cpu")[:devices])
+    sharding = NamedSharding(mesh, P()) if devices > 1 else None
+    placed = [jax.device_put(arg, sharding) for arg in args]
+    text = jax.jit(f).trace(*placed).lower(lowering_platforms=(platform,)).as_text()
     return [(m[1], m[3], m[4].split(", "), m[5]) for m in map(CALL.search, text.splitlines()) if m]
 
 
 @platforms
 @pytest.mark.parametrize("dtype", ELEMENT, ids=lambda d: d.__name__)
-def test_the_forward(case, platform, dtype, x64):
-    ((target, attributes, operands, result),) = calls(case.make(), jnp.zeros((4, 3), dtype), platform=platform)
+def test_the_forward(case, platform, devices, dtype, x64):
+    x = jnp.zeros((4, 3), dtype)
+    ((target, attributes, operands, result),) = calls(case.make(), x, platform=platform, devices=devices)
     assert target == "spikegrad.heaviside.v1"
+    if devices == 1:
+        assert operands == [result] == [f"tensor<4x3x{ELEMENT[dtype]}>"]
+        assert "operand_layouts = [dense<[1, 0]> : tensor<2xindex>]" in attributes
+        assert not ABOUT_SHARDING.search(attributes)
+        return
     assert operands == [result] == [f"tensor<4x3x1x{ELEMENT[dtype]}>"]
     assert "operand_layouts = [dense<[2, 1, 0]> : tensor<3xindex>]" in attributes
     assert "result_layouts = [dense<[2, 1, 0]> : tensor<3xindex>]" in attributes
@@ -40,19 +63,23 @@ def test_the_forward(case, platform, dtype, x64):
 @pytest.mark.parametrize("order", [0, 3])
 @pytest.mark.parametrize("scalar_t", [False, True])
 @pytest.mark.parametrize("dtype", ELEMENT, ids=lambda d: d.__name__)
-def test_a_derivative(case, platform, dtype, scalar_t, order, x64):
+def test_a_derivative(case, platform, devices, dtype, scalar_t, order, x64):
     x = jnp.zeros((4, 3), dtype)
     t = jnp.ones((), dtype) if scalar_t else x
     parameters = case.operands(x)
     f = partial(spike_derivative, family=case.family, order=order)
-    ((target, attributes, operands, result),) = calls(f, x, t, *parameters, platform=platform)
+    ((target, attributes, operands, result),) = calls(f, x, t, *parameters, platform=platform, devices=devices)
     element = ELEMENT[dtype]
     assert target == f"spikegrad.{case.family}.v1"
-    array, scalar = f"tensor<4x3x1x{element}>", f"tensor<{element}>"
+    unit = "1x" if devices > 1 else ""
+    array, scalar = f"tensor<4x3x{unit}{element}>", f"tensor<{element}>"
     assert result == array
     parameter = f"tensor<{'f64' if dtype == jnp.float64 else 'f32'}>"
     assert operands == [array, scalar if scalar_t else array, *[parameter] * len(parameters)]
     assert f"mhlo.backend_config = {{order = {order} : i64}}" in attributes
+    if devices == 1:
+        assert not ABOUT_SHARDING.search(attributes)
+        return
     assert 'num_batch_dims = "2"' in attributes
     # Every array has its dimensions as factors, in the order of x; scalars have none.
     arrays = attributes.count("dense<[2, 1, 0]> : tensor<3xindex>")
@@ -68,7 +95,7 @@ def test_a_derivative(case, platform, dtype, scalar_t, order, x64):
 @platforms
 @pytest.mark.parametrize("scalar", [False, True])
 @pytest.mark.parametrize("dtype", ELEMENT, ids=lambda d: d.__name__)
-def test_lif_and_its_cotangent(case, platform, dtype, scalar, x64):
+def test_lif_and_its_cotangent(case, platform, devices, dtype, scalar, x64):
     wide = jnp.float64 if dtype == jnp.float64 else jnp.float32
     current, state = jnp.zeros((5, 4, 3), dtype), jnp.zeros(() if scalar else (4, 3), wide)
     v_bar = jnp.zeros((4, 3), wide)
@@ -77,11 +104,12 @@ def test_lif_and_its_cotangent(case, platform, dtype, scalar, x64):
         layer = partial(spikegrad.lif, threshold=1.0, reset="zero", order="fire_charge", surrogate=case.make())
         return jax.vjp(lambda c, d, v: layer(c, d, v0=v), current, decay, v0)[1]((spikes_bar, v_bar))
 
-    found = calls(f, current, state, state, current, v_bar, platform=platform)
+    found = calls(f, current, state, state, current, v_bar, platform=platform, devices=devices)
     assert [call[0] for call in found] == ["spikegrad.lif.v1", f"spikegrad.lif_cotangent.{case.family}.v1"]
     element, number = ELEMENT[dtype], ELEMENT[wide]
-    over_time, one = f"tensor<5x4x3x1x{element}>", f"tensor<{number}>"
-    state, checkpoints = f"tensor<1x4x3x1x{number}>", f"tensor<3x4x3x1x{number}>"
+    unit = "1x" if devices > 1 else ""
+    over_time, one = f"tensor<5x4x3x{unit}{element}>", f"tensor<{number}>"
+    state, checkpoints = f"tensor<1x4x3x{unit}{number}>", f"tensor<3x4x3x{unit}{number}>"
     decay = one if scalar else state
     (_, forward, operands, results), (_, backward, of_cotangent, from_cotangent) = found
     assert operands == [over_time, decay, one, decay]
@@ -95,6 +123,9 @@ def test_lif_and_its_cotangent(case, platform, dtype, scalar, x64):
     )
     for text in (forward, backward):
         assert f"mhlo.backend_config = {{{attributes}}}" in text
+        if devices == 1:
+            assert not ABOUT_SHARDING.search(text)
+            continue
         assert 'num_batch_dims = "3"' in text
         # Row-major all of them, but for the scalars.
         assert set(re.findall(r"dense<[^>]*> : tensor<\dxindex>", text)) == {
@@ -113,10 +144,11 @@ def test_lif_in_forward_mode(case, platform):
 
 
 @platforms
-def test_rank_0(case, platform):
-    ((_, attributes, operands, result),) = calls(case.make(), jnp.zeros(()), platform=platform)
-    assert operands == [result] == ["tensor<1xf32>"]
-    assert 'num_batch_dims = "0"' in attributes
+def test_rank_0(case, platform, devices):
+    x = jnp.zeros(())
+    ((_, attributes, operands, result),) = calls(case.make(), x, platform=platform, devices=devices)
+    assert operands == [result] == [f"tensor<{'1x' if devices > 1 else ''}f32>"]
+    assert ('num_batch_dims = "0"' in attributes) == (devices > 1)
 
 
 @platforms
@@ -142,9 +174,9 @@ def test_batched_calls(case, platform):
     pullback = lambda x, t: jax.vjp(case.make(), x)[1](t)[0]
     x = jnp.zeros((5, 4, 3))
     ((_, _, operands, _),) = calls(jax.vmap(pullback), x, x, platform=platform)
-    assert operands[:2] == ["tensor<5x4x3x1xf32>"] * 2
+    assert operands[:2] == ["tensor<5x4x3xf32>"] * 2
     ((_, _, operands, _),) = calls(jax.vmap(pullback, (None, 0)), x[0], x, platform=platform)
-    assert operands[:2] == ["tensor<4x3x1xf32>", "tensor<f32>"]
+    assert operands[:2] == ["tensor<4x3xf32>", "tensor<f32>"]
 
 
 @needs_cuda_module

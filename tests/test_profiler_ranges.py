@@ -30,7 +30,7 @@ def record(tmp_path):
     def run(**values):
         file = tmp_path / "record"
         recorded = {"NVTX_INJECTION64_PATH": str(RECORDER), "NVTX_RECORD": str(file)}
-        environment = {**os.environ, **recorded, "JAX_PLATFORMS": "cpu"}
+        environment = {**os.environ, **recorded, "JAX_PLATFORMS": "cpu", "SPIKEGRAD_KERNELS": "1"}
         command = [sys.executable, "-c", PROGRAM.format(**values)]
         subprocess.run(command, env=environment, check=True, timeout=120)
         threads = {}

@@ -18,7 +18,7 @@ def test_the_report():
     assert lines["FFI API running"].startswith("0.")
     assert lines["instruction set"] in ("avx512", "avx2", "baseline")
     assert lines["FFI targets"].split(", ") == list(targets.FFI_TARGETS)  # test_export.py has their names
-    assert {"module _cpu", "module _cuda", "threads", "kernels", "jax devices"} <= set(lines)
+    assert {"module _cpu", "module _cuda", "threads", "kernel policy", "jax devices"} <= set(lines)
 
 
 def test_built_against_the_headers_of_the_oldest_jaxlib():

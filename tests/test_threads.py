@@ -19,6 +19,7 @@ os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 import jax, jax.numpy as jnp, numpy as np
 from jax import lax
 import spikegrad
+spikegrad.use_kernels(True)
 if sys.argv[2] == "lif":
     # In 20 steps; enough for two pieces forward (lif_handlers.cc), and more backward.
     f = lambda x: spikegrad.lif(x.reshape(20, -1), 0.9, 0.5)[0].reshape(-1)
