@@ -141,7 +141,8 @@ def lif(
     call.
 
     Args:
-        current: the input of each neuron at each step, `[T, ...]`, floating-point.
+        current: the input of each neuron at each step, `[T, ...]`, any real dtype. Integers and booleans become float32
+            (float64 where x64 is on).
         decay: what is left of the membrane after a step; a number or an array that broadcasts to a step, `[...]`.
         threshold: that of the spike, finite; likewise. An infinite one makes the membrane NaN where it is subtracted,
             and of a NaN nothing spikes. A neuron that never spikes has `reset=None` and nobody who looks at its spikes.
@@ -165,14 +166,14 @@ def lif(
         products are rounded one by one, as NumPy does it.
 
     Raises:
-        TypeError: the current is not floating-point, or another operand no real number.
+        TypeError: the current is complex, or another operand is no real number.
         ValueError: the current has no axis of time, or is sharded over it explicitly; an operand does not broadcast to
             a step; an option is none of its values.
 
     >>> lif(jnp.full(6, 0.75), decay=0.5, threshold=1.0)
     (Array([0., 1., 0., 1., 0., 1.], dtype=float32), Array(0.1640625, dtype=float32))
     """
-    current = as_input(current, name="current", differentiable=True)
+    current = as_input(current, name="current")
     if current.ndim == 0:
         raise ValueError("current must have an axis of time, its first, and has rank 0")
     _check_option("reset", reset, RESETS)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.core import ShapedArray
 from jax.typing import ArrayLike
 
@@ -34,7 +34,12 @@ def as_number_or_array(value: Any) -> Any:
     return _unwrapped(value)
 
 
-def as_input(x: ArrayLike, *, name: str = "x", differentiable: bool = False) -> Array:
+def as_input(x: ArrayLike, *, name: str = "x") -> Array:
+    """Return x as a floating-point array. Integers and booleans become the default float, as in `jax.numpy`.
+
+    Raises:
+        TypeError: x is complex, or has a dtype without zero and sign.
+    """
     x = as_number_or_array(x)
     # Skip `asarray` for arrays: on jax 0.8 it inserts a conversion that breaks explicit sharding under `vmap`.
     x = x if isinstance(x, Array) else jnp.asarray(x)
@@ -42,11 +47,10 @@ def as_input(x: ArrayLike, *, name: str = "x", differentiable: bool = False) -> 
         raise TypeError(f"{name} must be real, since {name} >= 0 has no meaning otherwise, and has dtype {x.dtype}")
     if x.dtype == jnp.float8_e8m0fnu:
         raise TypeError(f"{name} has dtype {x.dtype}, which has no 0 and no sign; convert it first")
-    if differentiable and not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(
-            f"{name} must be floating-point to have a derivative, and has dtype {x.dtype}; convert it first"
-        )
-    return x
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return x
+    # A Python int stays weakly typed, as a Python float does.
+    return lax.convert_element_type(x, float if jax.typeof(x).weak_type else jnp.result_type(float))
 
 
 def check_real(name: str, value: Any) -> None:

@@ -51,6 +51,8 @@ class Surrogate:
     def __call__(self, x: ArrayLike) -> Array:
         """The spike of x: 1 where `x >= 0`, else 0, in x's shape and dtype.
 
+        Integers and booleans become float32 (float64 where x64 is on) before `surrogate_grad` is called with them.
+
         Raises:
             TypeError: x is complex, or `surrogate_grad` has another dtype than x. A weakly typed result, such as
                 `jnp.where(jnp.abs(x) > 1, 0.0, 1.0)`, is cast to x's dtype.
@@ -78,8 +80,6 @@ class Surrogate:
         return sloped_spike(x, self._slope(x))
 
     def _slope(self, x: Array) -> Array:
-        if not jnp.issubdtype(x.dtype, jnp.floating):
-            return jnp.zeros_like(x)  # which has no tangents to multiply
         slope = jnp.asarray(self.surrogate_grad(x))
         if slope.shape != x.shape:
             raise ValueError(f"{type(self).__name__}.surrogate_grad made {slope.shape} of x of shape {x.shape}")

@@ -37,12 +37,13 @@ def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) 
     does, so that hypergradients, through a gradient step that used the surrogate, are exact.
 
     Args:
-        x: the input, any shape, any real dtype; typically membrane minus threshold.
+        x: the input, any shape, any real dtype; typically membrane minus threshold. Integers and booleans become
+            float32 (float64 where x64 is on).
         sigma: the standard deviation, > 0. A number or an array that broadcasts to x; a changed value compiles nothing.
         alpha: the factor in front, finite. Likewise.
 
     Returns:
-        An array of x's shape and dtype. float16, bfloat16, float32 and float64 run on the kernels if sigma and alpha
+        An array of x's shape and floating dtype. float16, bfloat16, float32 and float64 run on the kernels if sigma and alpha
         are scalars; everything else is computed in `jax.numpy`.
 
     Raises:
@@ -103,7 +104,7 @@ def multi_gaussian_grad(
             compiles nothing.
 
     Returns:
-        An array of x's shape and dtype.
+        An array of x's shape and floating dtype.
 
     Raises:
         TypeError: x is complex, or a parameter is no real number.
@@ -138,7 +139,7 @@ def sigmoid(x: ArrayLike, alpha: ArrayLike = 4.0) -> Array:
         alpha: the steepness, > 0: a number or an array that broadcasts to x; a changed value compiles nothing.
 
     Returns:
-        An array of x's shape and dtype.
+        An array of x's shape and floating dtype.
 
     Raises:
         TypeError: x is complex, or alpha is no real number.
@@ -194,7 +195,7 @@ class FamilySurrogate(Surrogate):
         return getattr(self.surrogate_grad, "__func__", None) is FamilySurrogate.surrogate_grad
 
     def __call__(self, x: ArrayLike) -> Array:
-        """The spike of x, in x's shape and dtype."""
+        """The spike of x, in x's shape and floating dtype."""
         x = as_input(x)
         if not self._is_of_family():
             return self._sloped_spike(x)
@@ -206,10 +207,10 @@ class FamilySurrogate(Surrogate):
         return self._family, self._parameters(x)
 
     def surrogate_grad(self, x: ArrayLike) -> Array:
-        """The derivative g(x) that stands in for that of the step, in x's shape and dtype; itself differentiable.
+        """The derivative g(x) that stands in for the derivative of the step, in x's shape and dtype; differentiable.
 
         Raises:
-            TypeError: x is not floating-point.
+            TypeError: x is complex.
         """
         return self._derivative(x, order=0)
 
@@ -217,12 +218,12 @@ class FamilySurrogate(Surrogate):
         """The smooth function whose derivative is `surrogate_grad`, 0 at -infinity, in x's shape and dtype.
 
         Raises:
-            TypeError: x is not floating-point.
+            TypeError: x is complex.
         """
         return self._derivative(x, order=-1)
 
     def _derivative(self, x: ArrayLike, order: int) -> Array:
-        x = as_input(x, differentiable=True)
+        x = as_input(x)
         return spike_derivative(x, jnp.ones((), x.dtype), *self._parameters(x), family=self._family, order=order)
 
     def __setattr__(self, name: str, value: Any) -> None:

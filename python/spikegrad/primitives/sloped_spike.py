@@ -14,7 +14,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array, lax
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
@@ -37,9 +36,8 @@ def sloped_spike(x: Array, slope: Array, *followed: Array) -> Array:
 
 @sloped_spike_p.def_abstract_eval
 def _abstract_eval(x: ShapedArray, *slopes: ShapedArray, kernels: Policy) -> ShapedArray:
-    # Whatever lax.mul refuses of x * slope is refused: other shapes, dtypes, explicit shardings. (It refuses booleans,
-    # which have no slope.)
-    for slope in slopes if jnp.issubdtype(x.dtype, jnp.floating) else ():
+    # Whatever lax.mul refuses of x * slope is refused: other shapes, dtypes, explicit shardings.
+    for slope in slopes:
         mul_p.abstract_eval(x, slope)
     return x
 
