@@ -1,4 +1,4 @@
-"""The switch is part of every jit key: nothing that was traced before it changed goes stale."""
+"""The kernel policy: which form a program has, and that nothing traced before a change of policy goes stale."""
 
 import os
 import subprocess
@@ -7,29 +7,42 @@ import threading
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import spikegrad
-from spikegrad import GaussianGrad
+from promised import needs_cuda_module
+from spikegrad import GaussianGrad, fused, lif
+from spikegrad.kernel_policy import AUTO, NEVER, Sizes, calls_kernel
+
+LARGE = 100_000
+POLICIES = ("auto", True, False)
 
 
-def uses_kernels(f=None):
-    return "spikegrad." in jax.jit(f or (lambda x: GaussianGrad()(x))).lower(jnp.ones(3)).as_text()
+def derivative(x):
+    return jax.grad(lambda x: GaussianGrad()(x).sum())(x)
+
+
+def uses_kernels(size=LARGE):
+    """Whether a derivative of this size is a kernel now."""
+    return "spikegrad." in jax.jit(derivative).lower(jnp.ones(size)).as_text()
 
 
 @pytest.fixture(autouse=True)
 def put_back():
     yield
-    spikegrad.use_kernels(True)
+    spikegrad.use_kernels("auto")
 
 
-def test_on_by_default_and_off_for_a_block():
-    assert uses_kernels()
+def test_auto_by_default_and_another_policy_for_a_block():
+    assert uses_kernels() and not uses_kernels(3)
     with spikegrad.kernels(False):
         assert not uses_kernels()
         with spikegrad.kernels(True):
-            assert uses_kernels()
+            assert uses_kernels(3)
+            with spikegrad.kernels("auto"):
+                assert uses_kernels() and not uses_kernels(3)
         assert not uses_kernels()
-    assert uses_kernels()
+    assert uses_kernels() and not uses_kernels(3)
 
 
 def test_for_the_process_and_in_every_thread():
@@ -40,52 +53,55 @@ def test_for_the_process_and_in_every_thread():
     thread.join()
     assert seen == [False, False]
     with spikegrad.kernels(True):
-        assert uses_kernels()
+        assert uses_kernels(3)
     assert not uses_kernels()
-    spikegrad.use_kernels(True)
-    assert uses_kernels()
+    spikegrad.use_kernels("auto")
+    assert uses_kernels() and not uses_kernels(3)
 
 
-@pytest.mark.parametrize("set_flag", [lambda flag: spikegrad.use_kernels(flag), None], ids=["process", "block"])
-def test_a_function_that_is_compiled_already_is_compiled_anew(set_flag, on_cpu):
+@pytest.mark.parametrize("for_process", [True, False], ids=["process", "block"])
+def test_a_function_that_is_compiled_already_is_compiled_again(for_process, on_cpu):
     traces = []
 
     @jax.jit
     def f(x):
         traces.append(x)
-        return jax.grad(lambda x: GaussianGrad()(x).sum())(x)
+        return derivative(x)
 
     x = jnp.float32(6.9)  # where only the kernel keeps the subnormal
-    flags = [True, False, True, False]
-    for flag in flags:
-        if set_flag:
-            set_flag(flag)
-            assert (float(f(x)) != 0) == flag
+    for policy in (True, False, "auto", True, False, "auto"):
+        if for_process:
+            spikegrad.use_kernels(policy)
+            assert (float(f(x)) != 0) == (policy is True)
         else:
-            with spikegrad.kernels(flag):
-                assert (float(f(x)) != 0) == flag
-    assert len(traces) == 2
+            with spikegrad.kernels(policy):
+                assert (float(f(x)) != 0) == (policy is True)
+    assert len(traces) == 3
 
 
 def test_a_backward_pass_keeps_what_its_forward_pass_was_traced_with(on_cpu):
     with spikegrad.kernels(False):
         _, pullback = jax.vjp(GaussianGrad(), jnp.float32(6.9))
-    assert float(pullback(jnp.float32(1))[0]) == 0
+    with spikegrad.kernels(True):
+        assert float(pullback(jnp.float32(1))[0]) == 0
 
 
 @pytest.mark.parametrize("call", [spikegrad.use_kernels, spikegrad.kernels])
-@pytest.mark.parametrize("flag", [0, 1, None, "off"])
-def test_the_flag_is_a_bool(call, flag):
-    with pytest.raises(TypeError, match="flag must be True or False, and is"):
-        call(flag)
+@pytest.mark.parametrize("policy", [0, 1, None, "off", np.True_, np.ones(2)])
+def test_a_policy_is_one_of_three(call, policy):
+    with pytest.raises(ValueError, match='policy must be "auto", True or False, and is'):
+        call(policy)
 
 
-@pytest.mark.parametrize("value, expected", [("0", "False"), ("1", "True")])
+@pytest.mark.parametrize("value, expected", [("0", [False] * 2), ("1", [True] * 2), ("auto", [True, False])])
 def test_environment_variable(value, expected):
-    code = "import jax, spikegrad; print('spikegrad.' in jax.jit(spikegrad.GaussianGrad()).lower(1.0).as_text())"
-    environment = {**os.environ, "SPIKEGRAD_KERNELS": value}
+    code = (
+        "import jax, jax.numpy as jnp, spikegrad; g = spikegrad.GaussianGrad().surrogate_grad; "
+        f"print(['spikegrad.' in jax.jit(g).lower(jnp.ones(n)).as_text() for n in ({LARGE}, 3)])"
+    )
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "SPIKEGRAD_KERNELS": value}
     out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
-    assert out.stdout.strip() == expected, out.stderr
+    assert out.stdout.strip() == str(expected), out.stderr
 
 
 def test_a_bad_environment_variable_says_so():
@@ -93,4 +109,80 @@ def test_a_bad_environment_variable_says_so():
     out = subprocess.run(
         [sys.executable, "-c", "import spikegrad"], env=environment, capture_output=True, text=True, timeout=120
     )
-    assert out.returncode != 0 and "SPIKEGRAD_KERNELS must be 0 or 1, and is 'yes'" in out.stderr
+    assert out.returncode != 0 and "SPIKEGRAD_KERNELS must be auto, 1 or 0, and is 'yes'" in out.stderr
+
+
+platforms = pytest.mark.parametrize("platform", ["cpu", pytest.param("cuda", marks=needs_cuda_module)])
+
+
+def targets_in(f, *operands, platform):
+    """The targets of our calls in the lowered program."""
+    with jax.enable_x64(True):
+        text = jax.jit(f).trace(*operands).lower(lowering_platforms=(platform,)).as_text()
+    return {line.split("(")[0] for line in text.split("stablehlo.custom_call @spikegrad.")[1:]}
+
+
+@platforms
+@pytest.mark.parametrize("policy", POLICIES, ids=str)
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64])
+@pytest.mark.parametrize("size", [1, 4999, 5000, LARGE])
+@pytest.mark.parametrize("order", [0, 2])
+def test_the_form_of_the_spike_and_its_derivatives(case, platform, policy, dtype, size, order):
+    x = jax.ShapeDtypeStruct((size,), dtype)
+    g = case.make().surrogate_grad
+    for _ in range(order):
+        g = jax.grad(lambda x, g=g: g(x).sum())
+    by_auto = platform == "cpu" and size >= 5000
+    with spikegrad.kernels(policy):
+        found = targets_in(g, x, platform=platform)
+        assert (f"{case.family}.v1" in found) == (by_auto if policy == "auto" else policy)
+        found = targets_in(case.make(), x, platform=platform)
+        assert found == ({"heaviside.v1"} if policy is True else set())
+
+
+@platforms
+@pytest.mark.parametrize("policy", POLICIES, ids=str)
+@pytest.mark.parametrize("steps", [1, 4, 5, 100])
+@pytest.mark.parametrize("neurons", [3, LARGE])
+def test_the_form_of_a_layer(platform, policy, steps, neurons):
+    x = jax.ShapeDtypeStruct((steps, neurons), jnp.float32)
+    few = steps <= 4 and (platform == "cuda" or steps * neurons >= 40_000)
+    pull_back = lambda x: jax.vjp(lambda x: lif(x, 0.9, 1.0)[0], x)[1](x)[0]
+    with spikegrad.kernels(policy):
+        found = targets_in(pull_back, x, platform=platform)
+        text = jax.jit(pull_back).trace(x).lower(lowering_platforms=(platform,)).as_text()
+    layer = {"lif.v1", "lif_cotangent.gaussian_mixture.v1"}
+    if (not few) if policy == "auto" else policy:
+        assert found == layer
+    else:
+        assert not found & layer
+        assert ("stablehlo.while" in text) == (steps > fused.UNROLLED_STEPS)
+
+
+@platforms
+def test_symbolic_sizes_take_the_kernel(platform):
+    (size,) = jax.export.symbolic_shape("n")
+    for operation in ("spike", "spike_derivative", "lif"):
+        assert calls_kernel("auto", platform, operation, (3, size), steps=3 if operation == "lif" else None)
+        assert not calls_kernel(False, platform, operation, (3, size))
+
+
+def test_the_table_has_a_line_for_every_operation_of_every_platform():
+    assert set(AUTO) == {(p, o) for p in ("cpu", "cuda") for o in ("spike", "spike_derivative", "lif")}
+
+
+@pytest.mark.parametrize("spike, derivative", [(Sizes(), NEVER), (NEVER, Sizes()), (Sizes(), Sizes())], ids=str)
+def test_forms_mix(case, spike, derivative, monkeypatch):
+    """Derivatives of every order and mode, batched and in a scan, whichever of the two is a kernel."""
+    monkeypatch.setitem(AUTO, ("cpu", "spike"), spike)
+    monkeypatch.setitem(AUTO, ("cpu", "spike_derivative"), derivative)
+    f = case.make()
+    x = np.linspace(-2, 2, 9).astype(np.float32)
+    np.testing.assert_array_equal(f(x), x >= 0)
+    g = jax.grad(f)
+    for order, transformed in enumerate((g, jax.grad(g), jax.jacfwd(jax.grad(g)))):
+        expected = case.derivative(order, x)
+        np.testing.assert_allclose(jax.jit(jax.vmap(transformed))(x), expected, rtol=1e-5, atol=1e-6)
+    scanned = jax.lax.scan(lambda c, x: (c + jax.grad(f)(x), f(x)), 0.0, jnp.asarray(x))
+    np.testing.assert_allclose(scanned[0], case.derivative(0, x).sum(), rtol=1e-5)
+    np.testing.assert_array_equal(scanned[1], x >= 0)

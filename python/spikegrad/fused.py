@@ -313,6 +313,7 @@ def lif(
 
     start = jnp.broadcast_to(v0, current.shape[1:])
     steps = current.shape[0]
-    unroll = isinstance(steps, int) and 0 < steps <= UNROLLED_STEPS
+    # At least 2: with 1, `lax.scan` makes a loop of a single step too.
+    unroll = max(2, steps) if isinstance(steps, int) and steps <= UNROLLED_STEPS else 1
     v_final, (spikes, membrane, before) = lax.scan(step, start, current, unroll=unroll)
     return spikes, v_final, membrane, before

@@ -99,7 +99,7 @@ def lif(
     return_membrane: bool = False,
     checkpoint_every: SupportsIndex | None = None,
 ) -> tuple[Array, Array] | tuple[Array, Array, Array]:
-    r"""A layer of leaky integrate-and-fire neurons over all time steps, as one kernel forward and one backward.
+    r"""A layer of leaky integrate-and-fire neurons over all time steps, by one kernel forward and one backward.
 
     With x the current, v the membrane that is handed from step to step, u the one that is compared with the threshold
     and H the step of `surrogate`, a time step is, by `order`,
@@ -139,6 +139,11 @@ def lif(
 
     Long recordings go chunk by chunk: `v_final` of one is the `v0` of the next, with the spikes and gradients of one
     call.
+
+    With the default kernel policy, a layer of at most four steps is unrolled in plain HLO where that was measured to be
+    faster: on GPUs, and on CPUs from 40,000 elements on. XLA may contract products and sums there, so its spikes equal
+    the kernel's except where a membrane lies within rounding of the threshold. `spikegrad.kernels(True)` gives the same
+    bits on every platform.
 
     Args:
         current: the input of each neuron at each step, `[T, ...]`, any real dtype. Integers and booleans become float32
