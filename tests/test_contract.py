@@ -132,14 +132,14 @@ def test_inputs_that_are_no_plain_row_major_array(kernels, case, layout):
     np.testing.assert_array_equal(jax.jit(lambda x: f(change(x)))(base), np.asarray(change(base)) >= 0)
 
 
-@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32, jnp.uint16, jnp.bool_, jnp.float8_e4m3fn, jnp.float8_e5m2])
-def test_other_dtypes_take_the_fused_form(dtype):
-    x = jnp.array([0, 1, 3], jnp.float32).astype(dtype)
-    spikes = jax.jit(GaussianGrad())(x)
+@pytest.mark.parametrize("dtype", [jnp.float8_e4m3fn, jnp.float8_e5m2])
+def test_other_dtypes_take_the_fused_form(dtype, kernels_called):
+    x = jnp.array([0, 1, 3, -1], jnp.float32).astype(dtype)
+    f = jax.jit(GaussianGrad())
+    spikes = f(x)
     assert spikes.dtype == dtype
-    np.testing.assert_array_equal(np.asarray(spikes, np.float32), 1)
-    if dtype in (jnp.int8, jnp.int32):
-        np.testing.assert_array_equal(GaussianGrad()(-x), [1, 0, 0])
+    np.testing.assert_array_equal(np.asarray(spikes, np.float32), [1, 1, 1, 0])
+    assert "spikegrad" not in f.lower(x).as_text()
 
 
 def test_float8_has_a_gradient():
@@ -149,9 +149,52 @@ def test_float8_has_a_gradient():
     np.testing.assert_array_equal(np.asarray(gradient, np.float32), np.asarray(expected, np.float32))
 
 
-def test_integers_are_constants_to_jax_grad():
-    _, tangent = jax.jvp(GaussianGrad(), (jnp.array([1, -1]),), (np.zeros(2, jax.dtypes.float0),))
-    assert tangent.dtype == jax.dtypes.float0
+INTEGERS = [jnp.int4, jnp.uint4, jnp.int8, jnp.uint16, jnp.int32, jnp.uint32, jnp.bool_]
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["32 bits", "64 bits"])
+@pytest.mark.parametrize("dtype", INTEGERS, ids=lambda dtype: np.dtype(dtype).name)
+def test_integers_and_booleans_become_the_default_float(request, kernels_called, case, dtype, wide):
+    """The results are those of the same numbers as floats."""
+    if wide:
+        request.getfixturevalue("x64")
+    x = jnp.array([0, 1, -1]).astype(dtype)
+    floats = np.asarray(x).astype(np.float64 if wide else np.float32)
+    f = case.make()
+    for step in (f, case.function, jax.jit(jax.vmap(f))):
+        spikes = step(x)
+        assert spikes.dtype == floats.dtype
+        np.testing.assert_array_equal(spikes, floats >= 0)
+    for smooth in (f.surrogate_grad, f.surrogate_fun):
+        assert smooth(x).dtype == floats.dtype
+        np.testing.assert_array_equal(smooth(x), smooth(floats))
+    np.testing.assert_allclose(f.surrogate_grad(x), case.derivative(0, floats), rtol=1e-6, atol=1e-7)
+
+
+def test_integers_run_on_the_kernels(kernels_called):
+    """And in the fused form."""
+    f, x = jax.jit(GaussianGrad()), jnp.array([-1, 0, 1])
+    assert "custom_call @spikegrad" in f.lower(x).as_text()
+    with spikegrad.kernels(False):
+        assert "custom_call @spikegrad" not in f.lower(x).as_text()
+        np.testing.assert_array_equal(f(x), [0, 1, 1])
+
+
+@pytest.mark.parametrize("number", [1, -1, True, np.int64(-1), np.int8(1), np.True_], ids=repr)
+def test_an_integer_that_is_no_array_becomes_the_default_float(case, number):
+    f = case.make()
+    for result in (f(number), case.function(number), f.surrogate_grad(number), f.surrogate_fun(number)):
+        assert result.shape == () and result.dtype == jnp.float32
+    assert f(number) == (number >= 0)
+    assert f.surrogate_grad(number) == f.surrogate_grad(float(number))
+
+
+def test_a_gradient_by_an_integer_is_refused_by_jax(case):
+    with pytest.raises(TypeError, match="requires real- or complex-valued inputs.*but got int32"):
+        jax.grad(case.make())(1)
+    spikes, tangent = jax.jvp(case.make(), (jnp.array([1, -1]),), (np.zeros(2, jax.dtypes.float0),))
+    assert tangent.dtype == spikes.dtype
+    np.testing.assert_array_equal(tangent, 0)
 
 
 def test_weak_types_and_strict_promotion():

@@ -160,6 +160,24 @@ def test_chunks_are_one_call(order, reset, dtype):
     np.testing.assert_array_equal(v, v_final)
 
 
+@pytest.mark.parametrize("wide", [False, True], ids=["32 bits", "64 bits"])
+@pytest.mark.parametrize("dtype", [jnp.int4, jnp.uint8, np.int32, np.bool_], ids=lambda dtype: np.dtype(dtype).name)
+@pytest.mark.parametrize("surrogate", [GaussianGrad(), lambda z: (z >= 0).astype(z.dtype)], ids=["kernel", "scan"])
+def test_an_integer_current_becomes_the_default_float(request, kernels, surrogate, dtype, wide):
+    """An event count or a spike train as it is."""
+    if wide:
+        request.getfixturevalue("x64")
+    current = np.random.default_rng(0).integers(0, 2, (20, 7))
+    floats = current.astype(np.float64 if wide else np.float32)
+    expected = numpy_lif(floats, 0.5, 1.5, np.zeros(7), "charge_fire_reset", "subtract")
+    run = lambda x: lif(x, 0.5, 1.5, surrogate=surrogate, return_membrane=True)
+    for f in (run, jax.jit(run)):
+        for got, wanted in zip(f(jnp.asarray(current).astype(dtype)), expected, strict=True):
+            assert got.dtype == floats.dtype
+            np.testing.assert_array_equal(got, wanted)  # multiples of 2^-20: nothing is rounded
+    assert 0 < np.mean(expected[0]) < 1
+
+
 def test_an_integrate_and_fire_neuron_counts():
     spikes, v_final = lif(jnp.full(8, 0.25), decay=1.0, threshold=1.0)
     np.testing.assert_array_equal(spikes, [0, 0, 0, 1] * 2)
@@ -198,7 +216,6 @@ def test_a_numpy_integer_is_a_number_of_steps():
     "options, error, message",
     [
         ({"current": 1.0}, ValueError, "current must have an axis of time"),
-        ({"current": np.ones(3, np.int32)}, TypeError, "current must be floating-point"),
         ({"current": np.ones(3, np.complex64)}, TypeError, "current must be real"),
         ({"decay": np.ones(4)}, ValueError, r"decay of shape \(4,\) does not broadcast to a step of shape \(2, 3\)"),
         ({"threshold": np.ones((1, 1, 1))}, ValueError, r"threshold of shape \(1, 1, 1\) does not broadcast"),

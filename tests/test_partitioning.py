@@ -81,6 +81,17 @@ def test_one_dimension(spike, f, kind):
         check(partial(f, spike), operands(f, (16,)), NamedSharding(m, P(("i", "j"))))
 
 
+@pytest.mark.parametrize("mapped", [False, True], ids=["whole", "vmap"])
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
+def test_integers_keep_their_sharding(spike, kind, mapped):
+    m = mesh(kind)
+    with jax.set_mesh(m):
+        x = np.random.default_rng(0).integers(-2, 3, SHAPE).astype(np.int32)
+        check(jax.vmap(spike) if mapped else spike, [x], NamedSharding(m, P("i", "j")))
+        out = spike(jax.device_put(x, NamedSharding(m, P("i", "j"))))
+        assert out.dtype == jnp.float32 and jax.typeof(out).sharding.spec == jax.typeof(jnp.sin(out)).sharding.spec
+
+
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_halves(spike, dtype):
     m = mesh(AxisType.Auto)

@@ -321,15 +321,13 @@ def test_a_gradient_through_a_container():
     np.testing.assert_allclose(jax.grad(smooth)(jnp.ones(2)), [0.7978846, 0.7978846], rtol=1e-6)
 
 
-def test_complex_and_integer_inputs_are_told_apart(case):
+def test_inputs_without_an_order_or_a_zero_are_refused(case):
     f = case.make()
-    with pytest.raises(TypeError, match="x must be real"):
-        f(jnp.array([1j]))
-    with pytest.raises(TypeError, match="float8_e8m0fnu, which has no 0 and no sign"):
-        f(jnp.ones(3, jnp.float8_e8m0fnu))
-    for method in (f.surrogate_grad, f.surrogate_fun):
-        with pytest.raises(TypeError, match="x must be floating-point"):
-            method(jnp.array([1, 2]))
+    for call in (f, case.function, f.surrogate_grad, f.surrogate_fun):
+        with pytest.raises(TypeError, match="x must be real"):
+            call(jnp.array([1j]))
+        with pytest.raises(TypeError, match="float8_e8m0fnu, which has no 0 and no sign"):
+            call(jnp.ones(3, jnp.float8_e8m0fnu))
 
 
 @pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any, Literal, SupportsIndex, overload
 
 import jax
@@ -14,15 +15,16 @@ from jax.core import ShapedArray
 from jax.sharding import AxisType
 from jax.typing import ArrayLike
 
+from spikegrad.kernel_parameters import kernel_parameters
 from spikegrad.lif_scan import compiled_scan
 from spikegrad.parameters import as_input, as_number_or_array, check_real
 from spikegrad.primitives import lif as primitive
 from spikegrad.primitives.binding import unified
 from spikegrad.primitives.lif_lowering import as_arrays
 from spikegrad.primitives.lif_shapes import state_like
-from spikegrad.surrogate import Surrogate
 from spikegrad.surrogates import GaussianGrad
 
+Spike = Callable[[Array], Array]
 Reset = Literal["subtract", "zero"]
 Order = Literal["charge_fire_reset", "reset_undecayed", "fire_charge"]
 
@@ -48,7 +50,7 @@ def lif(
     reset: Reset | None = ...,
     detach_reset: bool = ...,
     order: Order = ...,
-    surrogate: Surrogate = ...,
+    surrogate: Spike = ...,
     return_membrane: Literal[False] = ...,
     checkpoint_every: SupportsIndex | None = ...,
 ) -> tuple[Array, Array]: ...
@@ -64,7 +66,7 @@ def lif(
     reset: Reset | None = ...,
     detach_reset: bool = ...,
     order: Order = ...,
-    surrogate: Surrogate = ...,
+    surrogate: Spike = ...,
     return_membrane: Literal[True],
     checkpoint_every: SupportsIndex | None = ...,
 ) -> tuple[Array, Array, Array]: ...
@@ -80,7 +82,7 @@ def lif(
     reset: Reset | None = ...,
     detach_reset: bool = ...,
     order: Order = ...,
-    surrogate: Surrogate = ...,
+    surrogate: Spike = ...,
     return_membrane: bool,
     checkpoint_every: SupportsIndex | None = ...,
 ) -> tuple[Array, Array] | tuple[Array, Array, Array]: ...
@@ -95,7 +97,7 @@ def lif(
     reset: Reset | None = "subtract",
     detach_reset: bool = False,
     order: Order = "charge_fire_reset",
-    surrogate: Surrogate = _GAUSSIAN,
+    surrogate: Spike = _GAUSSIAN,
     return_membrane: bool = False,
     checkpoint_every: SupportsIndex | None = None,
 ) -> tuple[Array, Array] | tuple[Array, Array, Array]:
@@ -156,10 +158,12 @@ def lif(
         detach_reset: whether the spike that resets is a constant to the derivatives.
         order: that of charge, spike and reset in a step.
         surrogate: the derivative of the spike. `GaussianGrad`, `MultiGaussianGrad` and `Sigmoid` with numbers as their
-            parameters run on the kernels. All others run as `lax.scan`. Any callable is accepted: it must return 1
-            where its argument is >= 0 and 0 elsewhere, which is not checked. Outside `jit` the scan is compiled once
-            for equal surrogates with equal attributes; it is compiled at each call if the surrogate or an attribute
-            cannot be hashed.
+            parameters run on the kernels: those of spikegrad, of `spikegrad.compat.braintools`, and of
+            `braintools.surrogate` 0.2 to 0.4. All of them have the true derivatives of every order in the layer, also
+            in braintools before 0.4, where second derivatives are 0. All other surrogates run as `lax.scan`. Any
+            callable is accepted: it must return 1 where its argument is >= 0 and 0 elsewhere, which is not checked.
+            Outside `jit` the scan is compiled once for equal surrogates with equal attributes; it is compiled at each
+            call if the surrogate or an attribute cannot be hashed.
         return_membrane: whether to return u too, as it is after the charge of each step.
         checkpoint_every: steps between two membranes that reverse mode keeps; by default about sqrt(T), which is the
             least memory for keeping and recomputing together.
@@ -193,7 +197,7 @@ def lif(
 
     if isinstance(surrogate, type) or not callable(surrogate):
         raise TypeError(f"surrogate must be a Surrogate, such as GaussianGrad(), and is {surrogate!r}")
-    kernel = surrogate.kernel_parameters(step) if isinstance(surrogate, Surrogate) else None
+    kernel = kernel_parameters(surrogate, step)
     if kernel is None:
         operands = unified(current, decay, threshold, v0)
         arrays = as_arrays(operands, ("time", "state", "state", "state"), current, axis=0)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jax.core import ShapedArray
 from jax.typing import ArrayLike
 
@@ -35,7 +35,7 @@ def as_number_or_array(value: Any) -> Any:
 
 
 def as_input(x: ArrayLike, *, name: str = "x") -> Array:
-    """Return x as a floating-point array. Integers and booleans become the default float, as in `jax.numpy`.
+    """Return x as a floating-point array. Integers and booleans become the default float: float32, or float64 where x64 is on.
 
     Raises:
         TypeError: x is complex, or has a dtype without zero and sign.
@@ -47,10 +47,7 @@ def as_input(x: ArrayLike, *, name: str = "x") -> Array:
         raise TypeError(f"{name} must be real, since {name} >= 0 has no meaning otherwise, and has dtype {x.dtype}")
     if x.dtype == jnp.float8_e8m0fnu:
         raise TypeError(f"{name} has dtype {x.dtype}, which has no 0 and no sign; convert it first")
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        return x
-    # A Python int stays weakly typed, as a Python float does.
-    return lax.convert_element_type(x, float if jax.typeof(x).weak_type else jnp.result_type(float))
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
 
 
 def check_real(name: str, value: Any) -> None:

@@ -1,0 +1,172 @@
+"""Which surrogates of other conventions a layer runs on the kernels: by the custom calls in its program.
+
+`braintools` here is a stand-in with the names and formulas that matter, so that these tests run without it.
+tests/with_libraries/test_lif_in_braintools.py has the real one.
+"""
+
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import spikegrad
+from families import CASES
+from recurrence import draw
+from spikegrad import lif
+from spikegrad.compat import braintools as compat
+from spikegrad.kernel_parameters import BRAINTOOLS_RELEASES
+
+pytestmark = pytest.mark.usefixtures("kernels_called")
+
+SOURCE = """
+import jax, jax.numpy as jnp
+
+class Surrogate:
+    def __call__(self, x):
+        grad = self.surrogate_grad(jax.lax.stop_gradient(x))
+        return jax.lax.stop_gradient((x >= 0).astype(x.dtype) - x * grad) + x * grad
+
+class GaussianGrad(Surrogate):
+    __module__ = "braintools.surrogate"
+
+    def __init__(self, sigma=0.5, alpha=0.5):
+        self.sigma, self.alpha = sigma, alpha
+
+    def surrogate_grad(self, x):
+        return self.alpha * jnp.exp(-(x**2) / (2 * self.sigma**2)) / (jnp.sqrt(2 * jnp.pi) * self.sigma)
+"""
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Returns a function that puts a version of the stand-in into `sys.modules`, and returns its `surrogate`."""
+
+    def put(version):
+        package, module = types.ModuleType("braintools"), types.ModuleType("braintools.surrogate")
+        code = {"__name__": "braintools.surrogate._impl"}
+        exec(SOURCE, code)
+        module.GaussianGrad = code["GaussianGrad"]
+        if version is not None:
+            package.__version__ = version
+        package.surrogate = module
+        monkeypatch.setitem(sys.modules, "braintools", package)
+        monkeypatch.setitem(sys.modules, "braintools.surrogate", module)
+        return module
+
+    return put
+
+
+CURRENT, DECAY, THRESHOLD, V0 = draw(0, 12, (9,))
+
+
+def layer(surrogate):
+    return lambda x: lif(x, DECAY, THRESHOLD, v0=V0, surrogate=surrogate)[0]
+
+
+def gradient(surrogate):
+    return jax.grad(lambda x: (layer(surrogate)(x) * CURRENT).sum())
+
+
+def runs_on_kernels(surrogate):
+    """Forward and gradient: every call is there, or the whole layer is a scan."""
+    forward, backward = (jax.jit(f(surrogate)).lower(CURRENT).as_text() for f in (layer, gradient))
+    calls = ["custom_call @spikegrad.lif" in text for text in (forward, backward)]
+    loops = ["stablehlo.while" in text for text in (forward, backward)]
+    assert calls in ([True, True], [False, False]) and loops == [not call for call in calls]
+    return calls[0]
+
+
+@pytest.mark.parametrize("version", ["0.2.0", "0.3.0", "0.3.1.post20260101", "0.4.0"])
+def test_versions_with_our_formulas(install, version):
+    theirs = install(version).GaussianGrad(0.3, alpha=2)
+    assert runs_on_kernels(theirs)
+    np.testing.assert_array_equal(gradient(theirs)(CURRENT), gradient(spikegrad.GaussianGrad(0.3, 2))(CURRENT))
+
+
+@pytest.mark.parametrize("version", ["0.1.10", "0.1.0", "0.0.4.post20250423", "0.5.0", "0.20.0", "1.0", "1.4.0", None])
+def test_other_versions_run_as_a_scan(install, version):
+    """Before 0.2 sigma was inverted; versions to come may have any formula."""
+    assert not runs_on_kernels(install(version).GaussianGrad(0.3))
+    assert BRAINTOOLS_RELEASES == ("0.2", "0.3", "0.4")
+
+
+def subclass(cls):
+    return type("GaussianGrad", (cls,), {"__module__": cls.__module__})()
+
+
+def with_attribute(name):
+    def make(cls):
+        made = cls()
+        setattr(made, name, jnp.cos)
+        return made
+
+    return make
+
+
+def with_method(name):
+    def make(cls):
+        setattr(cls, name, lambda self, x: jnp.cos(x))
+        return cls()
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        subclass,
+        *[with_attribute(name) for name in ("surrogate_grad", "surrogate_fun", "__call__", "name")],
+        *[with_method(name) for name in ("surrogate_grad", "__call__")],
+        lambda cls: cls(sigma=np.full(9, 0.5, np.float32)),
+        lambda cls: cls(sigma=jnp.float32(0.5)),
+        lambda cls: cls(sigma=-0.5),
+        lambda cls: cls(sigma=float("nan")),
+        lambda cls: cls(sigma=1e-46),
+        lambda cls: cls(alpha=True),
+    ],
+    ids=[
+        *["subclass", "surrogate_grad", "surrogate_fun", "__call__", "name", "class's surrogate_grad"],
+        *["class's __call__", "array", "jax scalar", "negative", "nan", "0 in float32", "bool"],
+    ],
+)
+def test_what_may_differ_runs_as_a_scan(install, make):
+    assert not runs_on_kernels(make(install("0.4.0").GaussianGrad))
+
+
+def test_a_class_that_only_has_the_name_runs_as_a_scan(install):
+    theirs = install("0.4.0").GaussianGrad
+    install("0.4.0")
+    assert not runs_on_kernels(theirs())
+
+
+def test_a_tracer_as_parameter_runs_as_a_scan(install):
+    cls = install("0.4.0").GaussianGrad
+    f = lambda sigma: jax.grad(lambda x: (layer(cls(sigma))(x) * CURRENT).sum())(CURRENT)
+    assert "spikegrad" not in jax.jit(f).lower(0.3).as_text()
+    np.testing.assert_allclose(jax.jit(f)(0.3), gradient(spikegrad.GaussianGrad(0.3))(CURRENT), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [1, np.float32(0.75), np.float64(0.75), np.int32(1)], ids=repr)
+def test_any_plain_number(install, number):
+    theirs = install("0.4.0").GaussianGrad(number)
+    assert runs_on_kernels(theirs)
+    np.testing.assert_array_equal(gradient(theirs)(CURRENT), gradient(spikegrad.GaussianGrad(float(number)))(CURRENT))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_objects_of_compat_run_on_the_kernels(case):
+    theirs = getattr(compat, case.surrogate.__name__)(**case.parameters)
+    assert runs_on_kernels(theirs)
+    np.testing.assert_array_equal(gradient(theirs)(CURRENT), gradient(case.make())(CURRENT))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_objects_of_compat_with_arrays_run_as_a_scan(case):
+    """There the output has a gradient by the parameter."""
+    name = next(iter(case.parameters))
+    cls = getattr(compat, case.surrogate.__name__)
+    assert not runs_on_kernels(cls(**{**case.parameters, name: np.full(9, 0.5, np.float32)}))
+    total = lambda value: (layer(cls(**{**case.parameters, name: value}))(CURRENT) * CURRENT).sum()
+    assert abs(jax.grad(total)(0.5)) > 1e-3

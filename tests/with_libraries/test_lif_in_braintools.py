@@ -1,0 +1,95 @@
+"""`lif` with the objects of `braintools.surrogate`: on the kernels, with the gradient of a `lax.scan` over them."""
+
+import braintools
+import braintools.surrogate as theirs
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import spikegrad
+from recurrence import draw
+from spikegrad import lif
+from test_braintools import FUNCTIONS, GRIDS, SECOND_DERIVATIVE_IS_0
+
+CURRENT, DECAY, THRESHOLD, V0 = draw(0, 30, (50,))
+PARAMETERS = {name: {key: values[0] for key, values in grid.items()} for name, grid in GRIDS.items()}
+
+
+@pytest.fixture(autouse=True)
+def kernels_called():
+    with spikegrad.kernels(True):
+        yield
+
+
+def by_lif(spike):
+    return lambda x: lif(x, DECAY, THRESHOLD, v0=V0, surrogate=spike)
+
+
+def by_scan(spike):
+    def run(x):
+        def step(v, x):
+            u = DECAY * v + x
+            s = spike(u - THRESHOLD)
+            return u - s * THRESHOLD, s
+
+        v_final, spikes = jax.lax.scan(step, jnp.asarray(V0), x)
+        return spikes, v_final
+
+    return run
+
+
+def pulled_back(run):
+    return lambda x: jax.vjp(run, x)[1]((CURRENT, V0))[0]
+
+
+def lowered(f):
+    return jax.jit(f).lower(CURRENT).as_text()
+
+
+@pytest.mark.parametrize("parameters", [{}, None], ids=["defaults", "given"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_on_the_kernels(name, parameters):
+    parameters = PARAMETERS[name] if parameters is None else parameters
+    spike, ours = getattr(theirs, name)(**parameters), getattr(spikegrad, name)(**parameters)
+    for f in (by_lif(spike), pulled_back(by_lif(spike))):
+        assert "custom_call @spikegrad.lif" in lowered(f) and "stablehlo.while" not in lowered(f)
+    for way in (lambda run: run, pulled_back):
+        for got, same, scanned in zip(
+            *(jax.tree.leaves(way(run)(CURRENT)) for run in (by_lif(spike), by_lif(ours), by_scan(spike))), strict=True
+        ):
+            np.testing.assert_array_equal(got, same)
+            np.testing.assert_allclose(got, scanned, rtol=1e-4, atol=1e-5)
+    assert 0 < np.mean(by_lif(spike)(CURRENT)[0]) < 1
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_second_derivatives_are_the_true_ones(name):
+    spike = getattr(theirs, name)()
+    second = lambda run: jax.jvp(pulled_back(run), (CURRENT,), (CURRENT,))[1]
+    got, ours = second(by_lif(spike)), second(by_lif(getattr(spikegrad, name)()))
+    np.testing.assert_array_equal(got, ours)
+    assert np.abs(got).max() > 0.1
+    scanned = second(by_scan(spike))
+    if SECOND_DERIVATIVE_IS_0:
+        assert np.abs(got - scanned).max() > 0.1
+    else:
+        np.testing.assert_allclose(got, scanned, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_may_differ_runs_as_a_scan(monkeypatch, name):
+    cls = getattr(theirs, name)
+    parameter = next(iter(PARAMETERS[name]))
+    changed, replaced = cls(), cls()
+    changed.surrogate_grad, replaced.surrogate_fun = jnp.cos, jnp.cos
+    subclass = type(name, (cls,), {"__module__": cls.__module__})
+    array = cls(**{parameter: jnp.float32(0.5)})
+    for spike in (changed, replaced, subclass(), array):
+        assert "spikegrad" not in lowered(by_lif(spike))
+    traced = jax.jit(lambda p: by_lif(cls(**{parameter: p}))(CURRENT)).lower(0.5).as_text()
+    assert "spikegrad" not in traced
+    np.testing.assert_allclose(
+        pulled_back(by_lif(changed))(CURRENT), pulled_back(by_scan(changed))(CURRENT), rtol=1e-4, atol=1e-5
+    )
+    monkeypatch.setattr(braintools, "__version__", "0.1.10")
+    assert "spikegrad" not in lowered(by_lif(cls()))
