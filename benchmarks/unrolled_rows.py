@@ -26,10 +26,8 @@ from tqdm import tqdm
 
 from benchmarks.comparison import Comparison, compare
 from benchmarks.competitors import BRAINTOOLS, FORMULA, Spike, spikes
+from benchmarks.model_rows import DIRECTIONS, FORWARD
 from benchmarks.quiet import Patience
-
-FORWARD, GRADIENT = "forward", "gradient"
-DIRECTIONS = (FORWARD, GRADIENT)
 
 DECAY = 0.9
 CURRENT = 0.7  # the standard deviation of the currents, for which about a tenth of the neurons spike in a step
