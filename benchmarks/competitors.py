@@ -1,4 +1,4 @@
-"""What is compared: this package's spike under each kernel policy, the plain formula, and braintools; and LIF layers."""
+"""What is compared: spikegrad under each kernel policy, the plain formula, and braintools; and LIF layers."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Case:
         return (self.steps, self.neurons) if self.batch is None else (self.steps, self.batch, self.neurons)
 
     @property
-    def promised(self) -> bool:
+    def has_target(self) -> bool:
         """Whether the targets of a layer alone are about it."""
         return self.batch is None and self.dtype == "float32" and not self.trained and not self.linear
 
@@ -88,7 +88,7 @@ class Case:
         return [name for name in names if name in SCANS or not self.linear]
 
 
-_PROMISED = tuple(
+_WITH_TARGET = tuple(
     Case(steps, None, neurons)
     for steps, neurons in ((100, 512), (100, 8192), (500, 2048), (1000, 512), (1000, 8192), (16, 1 << 20))
 )
@@ -102,7 +102,7 @@ class Extent:
     """
 
     cases: Sequence[Case] = (
-        *_PROMISED,
+        *_WITH_TARGET,
         Case(500, 16, 512),
         Case(500, 16, 4096),
         Case(500, None, 2048, dtype="bfloat16"),
@@ -317,8 +317,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a small table")
     options = parser.parse_args()
     extent = QUICK if options.quick else Extent()
-    promised = dataclasses.replace(extent, cases=[case for case in extent.cases if case.promised])
-    rows = measure(promised, options.title)
+    with_target = dataclasses.replace(extent, cases=[case for case in extent.cases if case.has_target])
+    rows = measure(with_target, options.title)
     options.rows.write_text(json.dumps({"rows": [dataclasses.asdict(row) for row in rows]}))
 
 

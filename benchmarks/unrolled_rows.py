@@ -92,9 +92,7 @@ def _measure_shape(steps: int, neurons: int, seconds: float, patience: Patience)
     for direction in DIRECTIONS:
         functions: Functions = {
             name: jax.jit(
-                functools.partial(_layer, spike)
-                if direction == FORWARD
-                else jax.grad(functools.partial(_loss, spike))
+                functools.partial(_layer, spike) if direction == FORWARD else jax.grad(functools.partial(_loss, spike))
             )
             for name, spike in compared.items()
         }
