@@ -9,15 +9,22 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# What XLA's text of a program says beyond the program: its name, and where in Python each operation is from.
-_NAME = re.compile(r"\AHloModule \S+")
+# What XLA's text of a program says beyond the program: the names of the module and of a computation's parameters, and
+# where in Python each operation is from.
+_MODULE = re.compile(r"\AHloModule \S+")
+_PARAMETER = re.compile(r"(?<=[(\s])[\w.-]+: (?=\(|[a-z]+\d*\[)")
 _SOURCES = re.compile(r"^(?:FileNames|FunctionNames|FileLocations|StackFrames)\n(?:.+\n)*", re.MULTILINE)
 _SOURCE = re.compile(r", metadata=\{[^}]*\}")
+_OPERATION = re.compile(r"%[\w.-]+")
 
 
 def _program(jitted: Any, *arguments: Any) -> str:
+    """XLA's text of the optimized program, with operations numbered instead of named."""
     text = jitted.lower(*arguments).compile().as_text()
-    return _SOURCE.sub("", _SOURCES.sub("", _NAME.sub("HloModule", text)))
+    for pattern in (_MODULE, _PARAMETER, _SOURCES, _SOURCE):
+        text = pattern.sub("", text)
+    numbers: dict[str, str] = {}
+    return _OPERATION.sub(lambda name: numbers.setdefault(name[0], f"%{len(numbers)}"), text)
 
 
 def same_programs(functions: Mapping[str, Callable[..., Any]], *arguments: Any) -> dict[str, str]:

@@ -148,11 +148,11 @@ def _model(results: Results, direction: str) -> str:
 
 def _unrolled(results: Results, direction: str) -> str:
     lines = [
-        [str(row.steps), f"{row.neurons:.0e}", *_in_a_model(row.compared)]
+        ["constant" if row.constant else "[T, N]", str(row.steps), f"{row.neurons:.0e}", *_in_a_model(row.compared)]
         for row in results.unrolled
         if row.direction == direction
     ]
-    return table(["steps", "neurons", *_IN_A_MODEL], lines, left=0)
+    return table(["current", "steps", "neurons", *_IN_A_MODEL], lines)
 
 
 def _size(shape: Sequence[int]) -> str:
@@ -308,10 +308,12 @@ def _model_sections(results: Results) -> Iterator[str]:
 def _unrolled_sections(results: Results) -> Iterator[str]:
     yield (
         "## In unrolled steps\n\n"
-        f"`u = {unrolled_rows.DECAY} * v + x[t]; s = spike(u - 1); v = u - s` in a Python loop, float32. The gradient\n"
-        "is by the currents, of the mean of the squared number of spikes of each neuron. Time ratio: as above.\n\n"
-        "On CPUs XLA fuses the plain steps into loops that compute all earlier steps again for each step. The kernel\n"
-        "of the derivative ends such a loop. So a kernel loses time in 4 steps and saves a multiple in 16."
+        f"`u = {unrolled_rows.DECAY} * v + x[t]; s = spike(u - 1); v = u - s` in a Python loop over T steps, float32.\n"
+        "The current x is an array `[T, N]`, or constant: the same `[N]` at every step. The forward is the number of\n"
+        "spikes of each neuron; the gradient is by the current, of the mean of its square. Time ratio: as above.\n\n"
+        "On CPUs the gradient by a current `[T, N]` without kernels computes all earlier steps again for each step.\n"
+        "A kernel prevents that, and saves a multiple of the time in 16 steps. Where XLA computes the plain steps in\n"
+        "one loop without that, a kernel costs a pass through memory for each step."
     )
     for direction in model_rows.DIRECTIONS:
         yield f"### {direction}, unrolled steps"
@@ -337,8 +339,8 @@ def _sections(results: Results) -> Iterator[str]:
         f"- `{BRAINTOOLS}`: its `surrogate`{' (not installed)' * (results.environment[BRAINTOOLS] is None)}.\n\n"
         "Competitors that compile to the same program are timed once, and the time stands in each of their columns.\n"
         f"Marks: `{SAME.strip()}` the same program as the formula's; `{SLOWER.strip()}` spikegrad is slower;\n"
-        f"`{DISTURBED.strip()}` other processes took 5 % of a core or more, so that the ratio may be off (`others` is the\n"
-        f"most they took); `{UNSTEADY.strip()}` the quartiles of the times are more than 1.5x apart."
+        f"`{DISTURBED.strip()}` other processes took 5 % of a core or more, so that the ratio may be off (`others` is\n"
+        f"the most they took); `{UNSTEADY.strip()}` the quartiles of the times are more than 1.5x apart."
     )
     if results.spike:
         yield from _spike_sections(results)

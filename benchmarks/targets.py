@@ -96,18 +96,18 @@ def _model(rows: Sequence[ModelRow]) -> Iterator[Verdict]:
 
 
 def _unrolled(rows: Sequence[UnrolledRow]) -> Iterator[Verdict]:
-    for steps in dict.fromkeys(row.steps for row in rows):
-        chosen = [row for row in rows if row.steps == steps and row.neurons in UNROLLED_NEURONS]
-        if chosen:
-            worst = max(chosen, key=lambda row: row.compared.time_ratio())
-            where = f"{worst.direction}, {worst.neurons:.0e} neurons"
-            yield _time_ratio(f"{steps} unrolled steps of 1e+05 and 2e+06 neurons", worst, where)
+    rows = [row for row in rows if row.neurons in UNROLLED_NEURONS]
+    for constant, steps in dict.fromkeys((row.constant, row.steps) for row in rows):
+        chosen = [row for row in rows if (row.constant, row.steps) == (constant, steps)]
+        worst = max(chosen, key=lambda row: row.compared.time_ratio())
+        title = f"{steps} unrolled steps, {'constant current' if constant else 'current [T, N]'}"
+        yield _time_ratio(title, worst, f"{worst.direction}, {worst.neurons:.0e} neurons")
 
 
 def _time_ratio(title: str, worst: ModelRow | UnrolledRow, where: str) -> Verdict:
     ratio = worst.compared.time_ratio()
     return Verdict(
-        f"{title}: largest time over that of the formula",
+        f"{title}: largest time over the formula's",
         f"<= {MODEL_TIME_RATIO}",
         f"{ratio:.2f}",
         ratio <= MODEL_TIME_RATIO,
