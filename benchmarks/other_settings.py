@@ -41,9 +41,9 @@ HUGE_PAGES = Setting(
     "huge pages",
     text="GLIBC_TUNABLES=glibc.malloc.hugetlb=1",
     environment={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
-    options=("--between", str(10**6), str(10**8)),
+    options=("--between", str(10**6), str(10**7)),
 )
-"""glibc asks for huge pages, whoever allocates. Smaller results don't fill one huge page."""
+"""glibc asks for huge pages, whoever allocates. Smaller results don't fill one; larger ones have about the same ratios."""
 
 NO_HAND_OVER = Setting(
     "no hand-over",

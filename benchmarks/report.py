@@ -326,8 +326,8 @@ def _sections(results: Results) -> Iterator[str]:
     if verdicts(results):
         yield "## Targets"
         yield (
-            f"The targets are about the policy `{AUTO}`, the default. DESIGN's other targets are about GPUs, and not\n"
-            "measured here."
+            f"The targets of speed are about the policy `{AUTO}`, the default. GPUs are measured by\n"
+            "`python -m benchmarks.gpu_check`."
         )
         yield _targets(results)
     yield (
