@@ -10,6 +10,7 @@
 #   make gallery   draw each surrogate for docs/gallery.md
 #   make installs  what a build refuses, needs and leaves alone: compiler flags, each Python's jaxlib, a read-only source tree
 #   make versions  the test-suite on the oldest jax that serves and on the newest there is
+#   make policies  the primitives' rules with no kernel and with every kernel
 #   make asan      the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan      the threading tests under ThreadSanitizer
 #   make clang     build and test with clang++ (which has to be installed)
@@ -18,7 +19,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test bench gallery lint format libraries torch cuda installs versions environments asan tsan clang clean
+.PHONY: demo test bench gallery lint format libraries torch cuda installs versions policies environments asan tsan clang clean
 
 comma := ,
 
@@ -128,14 +129,23 @@ format: .venv/main/done
 	.venv/main/bin/ruff format .
 	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
-# Every test that asks anything of jax, for one surrogate, as the rules are those of all. Compiled without optimising, which
-# takes a quarter of the time away: what is fast or accurate, no version of jax changes.
-VERSIONS := $(foreach file,accuracy cuda_kernels cuda_lif handlers lif lif_handlers benchmark_report,--ignore=tests/test_$(file).py) \
-  -k "not multi_gaussian and not MultiGaussian and not sigmoid"
-versions: export XLA_FLAGS := --xla_backend_optimization_level=0
+# One surrogate, as the rules are the same for all. Compiled without optimising, which saves a quarter of the time: neither a
+# version of jax nor a kernel policy changes what the optimisation is for.
+ONE_SURROGATE := -k "not multi_gaussian and not MultiGaussian and not sigmoid"
+
+# Every test that asks anything of jax.
+VERSIONS := $(foreach file,accuracy cuda_kernels cuda_lif handlers lif lif_handlers benchmark_report,--ignore=tests/test_$(file).py)
+versions policies: export XLA_FLAGS := --xla_backend_optimization_level=0
 versions: .venv/oldest/done .venv/newest/done
-	.venv/oldest/bin/python $(PYTEST) $(VERSIONS)
-	.venv/newest/bin/python $(PYTEST) $(VERSIONS)
+	.venv/oldest/bin/python $(PYTEST) $(VERSIONS) $(ONE_SURROGATE)
+	.venv/newest/bin/python $(PYTEST) $(VERSIONS) $(ONE_SURROGATE)
+
+# The rules of the primitives, with no kernel and with every kernel. `make test` has the default policy.
+RULES := $(foreach file,batching contract differentiation export partitioning threads lif_batching lif_differentiation \
+  lif_partitioning,tests/test_$(file).py)
+policies: .venv/main/done
+	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) $(RULES) $(ONE_SURROGATE)
+	SPIKEGRAD_KERNELS=1 $(RUN) $(PYTEST) $(RULES) $(ONE_SURROGATE)
 
 # Installing waits for the network and for one core: CI lets two environments at a time be made (make -j2).
 environments: .venv/main/done .venv/libraries/done .venv/oldest/done .venv/newest/done .venv/cuda/done .venv/asan/done .venv/tsan/done \

@@ -20,12 +20,13 @@ from benchmarks import (
     plot,
     report,
     spike_rows,
+    unrolled_rows,
 )
 from benchmarks.page_sizes import huge_shares
 from benchmarks.results import Results
 from benchmarks.targets import verdicts
 
-SECTIONS = ("spike", "model", "lif", "accuracy", "import")
+SECTIONS = ("spike", "model", "unrolled", "lif", "accuracy", "import")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -47,6 +48,8 @@ def _measure(sections: Sequence[str], quick: bool) -> Results:
         results.no_hand_over = other_settings.measure(other_settings.NO_HAND_OVER, quick).rows
     if "model" in sections:
         results.model = model_rows.measure(model_rows.QUICK if quick else model_rows.Extent())
+    if "unrolled" in sections:
+        results.unrolled = unrolled_rows.measure(unrolled_rows.QUICK if quick else unrolled_rows.Extent())
     if "lif" in sections:
         results.lif = lif_rows.measure(lif_rows.QUICK if quick else lif_rows.Extent(), "LIF")
         results.lif_huge_pages = other_settings.measure_lif(quick)

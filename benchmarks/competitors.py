@@ -1,16 +1,17 @@
-"""What is compared: spikes, this package's, the formula that a user would write, and braintools'; and LIF layers."""
+"""What is compared: spikegrad under each kernel policy, the plain formula, and braintools; and LIF layers."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import spikegrad
 from jax import Array, lax
 from jax.typing import ArrayLike
+from spikegrad.kernel_policy import Policy
 
 # Everybody's defaults.
 SIGMA = ALPHA = 0.5
@@ -20,16 +21,39 @@ STEEPNESS = 4.0
 GAUSSIAN, MULTI_GAUSSIAN, SIGMOID = "GaussianGrad", "MultiGaussianGrad", "Sigmoid"
 SURROGATES = (GAUSSIAN, MULTI_GAUSSIAN, SIGMOID)
 
-OURS, FORMULA, BRAINTOOLS = "spikegrad", "jax.numpy", "braintools"
+AUTO, KERNELS, FUSED = "auto", "kernels", "fused"
+POLICIES: Mapping[str, Policy] = {AUTO: "auto", KERNELS: True, FUSED: False}
+"""Spikegrad under each kernel policy. `auto` is the default, and the one that the targets are about."""
+
+FORMULA, BRAINTOOLS = "jax.numpy", "braintools"
 
 SCAN, VMAP = "scan", "vmap of scan"
-UNROLLED = {f"scan unroll {steps}": steps for steps in (2, 4, 8)}
-OPPONENTS = (SCAN, *UNROLLED, VMAP)
+SCANS: Mapping[str, int] = {SCAN: 1} | {f"scan unroll {steps}": steps for steps in (2, 4, 8)}
+OPPONENTS = (*SCANS, VMAP)
 """How a user would write a layer: one step after the other, some steps at a time, or one neuron after the other."""
 
 Spike = Callable[[Array], Array]
 Layer = Callable[[Array, ArrayLike, ArrayLike], Array]
 """`(current, decay, threshold) -> spikes`, time first."""
+
+
+def _under(policy: Policy, function: Callable[..., Array]) -> Callable[..., Array]:
+    """The function with its own kernel policy.
+
+    The policy is read when the function is traced, and its operations keep it through differentiation. So a call of
+    the compiled function takes no longer than without the block.
+    """
+
+    def traced(*arguments: ArrayLike) -> Array:
+        with spikegrad.kernels(policy):
+            return function(*arguments)
+
+    return traced
+
+
+def _require_kernel(target: str, function: Callable[..., Array], *arguments: ArrayLike) -> None:
+    if target not in jax.jit(_under(True, function)).lower(*arguments).as_text():
+        raise RuntimeError(f"this build of spikegrad has no kernel for {jax.default_backend()}: nothing to measure")
 
 
 def _normal(x: Array, mean: float, sigma: float) -> Array:
@@ -82,9 +106,9 @@ def _braintools(surrogate: str) -> Spike | None:
 def spikes(surrogate: str = GAUSSIAN) -> dict[str, Spike]:
     """The spikes of one surrogate by name, ours first; without braintools where that is not installed."""
     ours = getattr(spikegrad, surrogate)()
-    if "spikegrad.heaviside" not in jax.jit(ours).lower(jnp.zeros(1)).as_text():
-        raise RuntimeError("the kernels are switched off (SPIKEGRAD_KERNELS=0?): there is nothing to measure")
-    found: dict[str, Spike] = {OURS: ours, FORMULA: _formula(_FORMULAS[surrogate])}
+    _require_kernel("spikegrad.heaviside", ours, jnp.zeros(1))
+    found: dict[str, Spike] = {name: _under(policy, ours) for name, policy in POLICIES.items()}
+    found[FORMULA] = _formula(_FORMULAS[surrogate])
     braintools = _braintools(surrogate)
     if braintools is not None:
         found[BRAINTOOLS] = braintools
@@ -128,8 +152,7 @@ def _ours(current: Array, decay: ArrayLike, threshold: ArrayLike) -> Array:
 
 def layers() -> dict[str, Layer]:
     """The layers by name, ours first; reset by subtraction, and the Gaussian of the default widths in all of them."""
-    if "spikegrad.lif" not in jax.jit(_ours).lower(jnp.zeros((1, 1)), 0.9, 1.0).as_text():
-        raise RuntimeError("the kernels are switched off (SPIKEGRAD_KERNELS=0?): there is nothing to measure")
+    _require_kernel("spikegrad.lif", _ours, jnp.zeros((1, 1)), 0.9, 1.0)
     spike = _formula(_FORMULAS[GAUSSIAN])
-    unrolled = {name: functools.partial(_scan, spike, steps) for name, steps in ({SCAN: 1} | UNROLLED).items()}
-    return {OURS: _ours, **unrolled, VMAP: functools.partial(_each_neuron, spike)}
+    scans = {name: functools.partial(_scan, spike, unroll) for name, unroll in SCANS.items()}
+    return {AUTO: _under(POLICIES[AUTO], _ours), **scans, VMAP: functools.partial(_each_neuron, spike)}

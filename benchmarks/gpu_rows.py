@@ -19,7 +19,7 @@ from jax import Array
 from tqdm import tqdm
 
 from benchmarks import environment, lif_rows, model_rows
-from benchmarks.competitors import FORMULA, OURS, SCAN, SURROGATES, spikes, vjp
+from benchmarks.competitors import AUTO, FORMULA, KERNELS, POLICIES, SCAN, SURROGATES, spikes, vjp
 from benchmarks.turns import take_turns
 
 COPY = "copy"
@@ -51,14 +51,12 @@ class BandwidthRow:
         arrays = 2 if competitor == COPY else self.arrays
         return arrays * self.size * jnp.dtype(self.dtype).itemsize / self.seconds[competitor]
 
-    @property
-    def share_of_copy(self) -> float:
-        return self.bandwidth(OURS) / self.bandwidth(COPY)
+    def share_of_copy(self, competitor: str) -> float:
+        return self.bandwidth(competitor) / self.bandwidth(COPY)
 
-    @property
-    def ratio(self) -> float:
-        """How many times faster than the formula."""
-        return self.seconds[FORMULA] / self.seconds[OURS]
+    def time_ratio(self, competitor: str) -> float:
+        """Time over that of the formula."""
+        return self.seconds[competitor] / self.seconds[FORMULA]
 
 
 def _in_a_row(function: Callable[..., Array], *arguments: Array) -> Callable[[], None]:
@@ -72,7 +70,7 @@ def _in_a_row(function: Callable[..., Array], *arguments: Array) -> Callable[[],
 
 def _measure(surrogate: str, dtype: str, size: int, seconds: float) -> list[BandwidthRow]:
     x, t = (jax.random.normal(key, (size,), dtype) for key in jax.random.split(jax.random.key(size)))
-    compared = {name: spike for name, spike in spikes(surrogate).items() if name in (OURS, FORMULA)}
+    compared = {name: spike for name, spike in spikes(surrogate).items() if name in (AUTO, KERNELS, FORMULA)}
     copy = _in_a_row(jax.jit(jnp.copy), x)
     rows = []
     directions: dict[str, tuple[int, Callable[[Any], Any], tuple[Array, ...]]] = {
@@ -109,7 +107,8 @@ def main() -> None:
     if not options.quick:
         extent = dataclasses.replace(extent, shapes=((64, 8), (128, 32), (512, 32), (512, 128)))
     for model_row in model_rows.measure(extent):
-        found["model"].append(dataclasses.asdict(model_row) | {"time_ratio": model_row.time_ratio})
+        ratios = {name: model_row.compared.time_ratio(name) for name in POLICIES}
+        found["model"].append(dataclasses.asdict(model_row) | {"time_ratios": ratios})
     layers = lif_rows.QUICK if options.quick else lif_rows.Extent(cases=LAYERS, seconds=0.5)
     # On a device a scan is bound by its launches, so that unrolling is the opponent too, but takes long to compile.
     for lif_row in lif_rows.measure(dataclasses.replace(layers, opponents=(SCAN,)), "LIF"):

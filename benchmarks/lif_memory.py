@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitors import OURS, SCAN, Layer, layers
+from benchmarks.competitors import AUTO, SCAN, Layer, layers
 from benchmarks.lif_rows import Case, Problem, problem
 
 STEPS = (64, 256, 1024, 4096)
@@ -29,8 +29,7 @@ class Memory:
         kept: what the pullback holds between forward and backward, beside the current.
         current_kept: whether it holds the current too. That costs nothing where somebody else holds it.
         layer: what the compiled gradient by the current allocates, beside arguments and result.
-        linear: the same of the gradient by a matrix that the current is a product of, where nobody else holds the
-            current.
+        linear: the same of the gradient by w, b and x where the current is `x @ w + b`, which nobody else holds.
     """
 
     kept: int
@@ -71,7 +70,7 @@ def _memory(alone: Problem, after_linear: Problem, layer: Layer) -> Memory:
 
 
 def measure(steps: Sequence[int] = STEPS) -> list[MemoryRow]:
-    compared = {name: layer for name, layer in layers().items() if name in (OURS, SCAN)}
+    compared = {name: layer for name, layer in layers().items() if name in (AUTO, SCAN)}
     rows = []
     for count in tqdm(steps, desc="LIF, memory"):
         alone, after_linear = (problem(Case(count, None, NEURONS, linear=linear)) for linear in (False, True))

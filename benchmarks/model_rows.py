@@ -2,15 +2,14 @@
 
     u = decay v + x_t w_in + s w_rec,   s = spike(u - 1),   v = u - s
 
-A layer as wide as its input, over 100 steps of random currents; the gradient is that of both weights. XLA can fuse the
-formula with what stands around it, and cannot fuse a kernel, so this is where kernels may lose.
+A layer as wide as its input, over 100 steps of random currents; the gradient is by both weights. XLA fuses the formula
+with the operations around it, and cannot fuse a kernel, so kernels may lose here.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +18,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from tqdm import tqdm
 
-from benchmarks.competitors import FORMULA, OURS, Spike, spikes
-from benchmarks.quiet import QUIET, Patience, measure_quietly
-from benchmarks.turns import Timing, blocking, take_turns
+from benchmarks.comparison import Comparison, compare
+from benchmarks.competitors import AUTO, BRAINTOOLS, FORMULA, Spike, spikes
+from benchmarks.quiet import Patience
 
 FORWARD, GRADIENT = "forward", "gradient"
 DIRECTIONS = (FORWARD, GRADIENT)
@@ -35,10 +34,19 @@ Functions = dict[str, Callable[..., Any]]
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured."""
+    """How much is measured.
 
-    shapes: Sequence[tuple[int, int]] = tuple(itertools.product((64, 128, 256, 512), (1, 8, 32, 128)))
-    seconds: float = 2.0  # for each row and direction
+    Attributes:
+        shapes: (neurons, batch). The targets name 1 x 64, 8 x 64, 32 x 128, 16 x 256 and 128 x 512, batch first.
+    """
+
+    shapes: Sequence[tuple[int, int]] = (
+        *((64, 1), (64, 8), (64, 128)),
+        *((128, 32), (128, 128)),
+        *((256, 1), (256, 16), (256, 128)),
+        *((512, 8), (512, 128)),
+    )
+    seconds: float = 3.0  # for each row and direction
     patience: float = 60.0
 
 
@@ -51,30 +59,18 @@ class ModelRow:
 
     Attributes:
         rate: the share of neurons that spike in a step.
-        timings: by competitor.
-        others: the share of a core that other processes took meanwhile.
     """
 
     neurons: int
     batch: int
     direction: str
     rate: float
-    timings: Mapping[str, Timing]
-    others: float
+    compared: Comparison
 
     @property
     def spikes(self) -> int:
         """Elements that one call of the spike has."""
         return self.neurons * self.batch
-
-    @property
-    def time_ratio(self) -> float:
-        """Time with the kernels over time with the formula; above 1 is a loss."""
-        return self.timings[OURS].median / self.timings[FORMULA].median
-
-    @property
-    def quiet(self) -> bool:
-        return self.others < QUIET
 
 
 def _layer(spike: Spike, weights: Weights, currents: Array) -> Array:
@@ -102,21 +98,18 @@ def _measure_shape(neurons: int, batch: int, seconds: float, patience: Patience)
     w_in, w_rec = (0.6 * jax.random.normal(key, (neurons, neurons)) / neurons**0.5 for key in keys[1:])
     weights = (w_in, w_rec)
 
-    compared = {name: spike for name, spike in spikes().items() if name in (OURS, FORMULA)}
+    compared = {name: spike for name, spike in spikes().items() if name != BRAINTOOLS}
     layers: Functions = {name: jax.jit(functools.partial(_layer, spike)) for name, spike in compared.items()}
     gradients: Functions = {
         name: jax.jit(jax.grad(functools.partial(_loss, spike))) for name, spike in compared.items()
     }
     rates = {name: float(layer(weights, currents).mean()) for name, layer in layers.items()}
-    if abs(rates[OURS] - rates[FORMULA]) > 0.01:
+    if any(abs(rate - rates[FORMULA]) > 0.01 for rate in rates.values()):
         raise AssertionError(f"the models do not compute the same: their rates are {rates}")
-
-    rows = []
-    for direction, functions in ((FORWARD, layers), (GRADIENT, gradients)):
-        calls = {name: blocking(f, weights, currents) for name, f in functions.items()}
-        watched = measure_quietly(functools.partial(take_turns, calls, seconds), patience)
-        rows.append(ModelRow(neurons, batch, direction, rates[OURS], watched.result, watched.others))
-    return rows
+    return [
+        ModelRow(neurons, batch, direction, rates[AUTO], compare(functions, (weights, currents), seconds, patience))
+        for direction, functions in ((FORWARD, layers), (GRADIENT, gradients))
+    ]
 
 
 def measure(extent: Extent) -> list[ModelRow]:

@@ -1,8 +1,8 @@
-"""The spike's rows, and those of layers, again under settings that take away what is not arithmetic.
+"""The spike's rows, and the layers' rows, again under settings that take away what is not arithmetic.
 
-A large result costs page faults before anything else, and the kernels ask for huge pages where XLA does not. A small
-call costs its hand-over to another thread; from the timings, XLA spares it all custom calls, and the formula only up to
-some 1000 operations. Both count, since users gain them too; but neither is faster arithmetic.
+A large result costs page faults, and the kernels ask for huge pages where XLA does not. A small call costs its
+hand-over to another thread. From the timings, XLA hands over no program that only calls a kernel, and plain HLO from
+some 1000 operations on. Users gain or lose both; but neither is faster arithmetic.
 """
 
 from __future__ import annotations
@@ -41,17 +41,16 @@ HUGE_PAGES = Setting(
     "huge pages",
     text="GLIBC_TUNABLES=glibc.malloc.hugetlb=1",
     environment={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
+    options=("--between", str(10**6), str(10**7)),
 )
-"""glibc asks for huge pages, whoever allocates."""
-
-SMALL = 10**6
+"""glibc asks for huge pages, whoever allocates. Smaller results don't fill one, and larger ones gain about as much."""
 
 NO_HAND_OVER = Setting(
     "no hand-over",
     text='jax.config.update("jax_cpu_enable_async_dispatch", False)',
-    options=("--synchronous", "--largest", str(SMALL)),
+    options=("--synchronous", "--between", "1", str(10**5)),
 )
-"""Every computation starts in the thread that calls it. Beyond `SMALL` elements it makes no difference."""
+"""Every computation starts in the thread that calls it. For larger arrays the hand-over is small beside the work."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,6 @@ def measure(setting: Setting, quick: bool) -> Found:
 
 
 def measure_lif(quick: bool) -> list[LifRow]:
-    """The rows of layers that something is promised of, with huge pages."""
+    """The rows of the layers that a target is about, with huge pages."""
     found = _rows_of("benchmarks.lif_rows", f"LIF, {HUGE_PAGES.title}", HUGE_PAGES, ["--quick"] * quick)
     return [LifRow.from_json(row) for row in found["rows"]]

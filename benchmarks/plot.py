@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmarks.lif_rows import BACKWARD, FORWARD, GRADIENT, LifRow
+from benchmarks.competitors import AUTO, KERNELS
+from benchmarks.lif_rows import BACKWARD, FORWARD, VJP, LifRow
 from benchmarks.results import Results
 from benchmarks.spike_rows import SpikeRow
 
@@ -26,8 +27,13 @@ STYLES = {
     "bfloat16": ("#009E73", "^"),
     "float64": ("#CC79A7", "D"),
 }
-LIF_STYLES = {FORWARD: ("#0072B2", "o"), GRADIENT: ("#E69F00", "s"), BACKWARD: ("#009E73", "^")}
+LIF_STYLES = {FORWARD: ("#0072B2", "o"), VJP: ("#E69F00", "s"), BACKWARD: ("#009E73", "^")}
+LINES = {AUTO: ("-", 1.8), KERNELS: (":", 1.2)}
 INK, FAINT = "#333333", "#BBBBBB"
+
+
+def _ratios(rows: Sequence[SpikeRow], name: str) -> list[float]:
+    return [row.compared.times_faster(name) for row in rows]
 
 
 def _draw(axes: Axes, rows: Sequence[SpikeRow]) -> None:
@@ -35,10 +41,12 @@ def _draw(axes: Axes, rows: Sequence[SpikeRow]) -> None:
         chosen = [row for row in rows if row.dtype == dtype]
         if not chosen:
             continue
-        axes.plot([row.size for row in chosen], [row.ratio for row in chosen], color=colour, linewidth=1.8, zorder=3)
-        for row in chosen:
-            face = colour if row.quiet else "white"
-            axes.plot(row.size, row.ratio, marker, color=colour, markerfacecolor=face, markersize=5.5, zorder=4)
+        sizes = [row.size for row in chosen]
+        for name, (style, width) in LINES.items():
+            axes.plot(sizes, _ratios(chosen, name), style, color=colour, linewidth=width, zorder=3)
+        for row, ratio in zip(chosen, _ratios(chosen, AUTO), strict=True):
+            face = colour if row.compared.quiet else "white"
+            axes.plot(row.size, ratio, marker, color=colour, markerfacecolor=face, markersize=5.5, zorder=4)
 
 
 def _scale_ratios(axes: Axes, ratios: Sequence[float]) -> None:
@@ -107,7 +115,7 @@ def save(results: Results, file: Path) -> None:
     figure, grid = plt.subplots(len(settings), len(columns), figsize=size, sharex=True, sharey=True, squeeze=False)
     for line, (title, rows) in zip(grid, settings, strict=True):
         for axes, column in zip(line, columns, strict=True):
-            _scale(axes, [row.size for row in every], [row.ratio for row in every])
+            _scale(axes, [row.size for row in every], [ratio for name in LINES for ratio in _ratios(every, name)])
             _draw(axes, [row for row in rows if (row.surrogate, row.direction) == column])
             axes.set_title(f"{' '.join(column)}, {title}", loc="left", fontsize=10, color=INK)
         line[0].set_ylabel("faster than the formula by", color=INK)
@@ -116,8 +124,9 @@ def save(results: Results, file: Path) -> None:
         axes.set_xlabel("elements", color=INK)
 
     drawn = {dtype: style for dtype, style in STYLES.items() if any(row.dtype == dtype for row in every)}
-    quiet = all(row.quiet for row in every)
-    _legend(figure, "Time of the jitted jax.numpy formula over that of spikegrad", drawn, quiet, line=1.8)
+    quiet = all(row.compared.quiet for row in every)
+    title = f"Time of the jitted jax.numpy formula over that of spikegrad; solid: {AUTO}, dotted: {KERNELS}"
+    _legend(figure, title, drawn, quiet, line=1.8)
     figure.savefig(file, dpi=150)
     plt.close(figure)
 
@@ -133,9 +142,9 @@ def _draw_lif(axes: Axes, rows: Sequence[LifRow], shapes: Sequence[tuple[int, ..
 
 
 def save_lif(results: Results, file: Path) -> None:
-    """Those layers that something is promised of; one column a setting."""
+    """The layers that a target is about; one column a setting."""
     settings = [("as it is", results.lif), ("huge pages for everybody", results.lif_huge_pages)]
-    settings = [(title, [row for row in rows if row.case.promised]) for title, rows in settings if rows]
+    settings = [(title, [row for row in rows if row.case.has_target]) for title, rows in settings if rows]
     every = [row for _, rows in settings for row in rows]
     shapes = list(dict.fromkeys(row.case.shape for row in every))
     figure, (line,) = plt.subplots(1, len(settings), figsize=(5.2 * len(settings), 4.2), sharey=True, squeeze=False)

@@ -13,6 +13,7 @@ from benchmarks.lif_memory import MemoryRow
 from benchmarks.lif_rows import LifRow
 from benchmarks.model_rows import ModelRow
 from benchmarks.spike_rows import SpikeRow
+from benchmarks.unrolled_rows import UnrolledRow
 
 
 @dataclass
@@ -20,9 +21,10 @@ class Results:
     """What is empty or None was not measured.
 
     Attributes:
-        huge_pages: the rows of `spike` where all large results lie on huge pages.
-        no_hand_over: the rows of `spike` where no computation is handed over to another thread to start.
-        lif_huge_pages: those rows of `lif` that something is promised of, where all large results lie on huge pages.
+        huge_pages: rows of `spike` of large sizes, where all large results lie on huge pages.
+        no_hand_over: rows of `spike` of small sizes, where no computation is handed over to another thread to start.
+        lif_huge_pages: the rows of `lif` that the targets of a layer alone are about, where all large results lie on
+            huge pages.
         huge_shares: by process and competitor, the share of huge pages under a large result.
         import_seconds: what importing spikegrad costs beyond jax.
     """
@@ -34,6 +36,7 @@ class Results:
     no_hand_over: list[SpikeRow] = field(default_factory=list)
     huge_shares: dict[str, Mapping[str, float | None]] = field(default_factory=dict)
     model: list[ModelRow] = field(default_factory=list)
+    unrolled: list[UnrolledRow] = field(default_factory=list)
     lif: list[LifRow] = field(default_factory=list)
     lif_huge_pages: list[LifRow] = field(default_factory=list)
     lif_memory: list[MemoryRow] = field(default_factory=list)
@@ -43,11 +46,10 @@ class Results:
 
     def as_json(self) -> dict[str, Any]:
         found = dataclasses.asdict(self)
-        for key in ("spike", "huge_pages", "no_hand_over"):
+        for key in ("spike", "huge_pages", "no_hand_over", "model", "unrolled"):
             for entry, row in zip(found[key], getattr(self, key), strict=True):
-                entry |= {"ratio": row.ratio, "quiet": row.quiet}
-        for entry, model_row in zip(found["model"], self.model, strict=True):
-            entry |= {"spikes": model_row.spikes, "time_ratio": model_row.time_ratio, "quiet": model_row.quiet}
+                ratios = {name: row.compared.times_faster(name) for name in row.compared.timings}
+                entry["compared"] |= {"times_faster": ratios, "quiet": row.compared.quiet}
         for key in ("lif", "lif_huge_pages"):
             for entry, lif_row in zip(found[key], getattr(self, key), strict=True):
                 entry |= {"opponent": lif_row.opponent, "ratio": lif_row.ratio, "quiet": lif_row.quiet}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ import psutil
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitors import FORMULA, GAUSSIAN, OURS, SURROGATES, spikes, vjp
+from benchmarks.comparison import Comparison, compare
+from benchmarks.competitors import GAUSSIAN, KERNELS, SURROGATES, spikes, vjp
 from benchmarks.page_sizes import huge_shares
-from benchmarks.quiet import QUIET, Patience, measure_quietly
-from benchmarks.turns import Timing, blocking, take_turns
+from benchmarks.quiet import Patience
 
 FORWARD, VJP = "forward", "VJP"
 DIRECTIONS = (FORWARD, VJP)
@@ -42,6 +41,16 @@ class Extent:
     seconds: float = 0.8  # for each row and direction
     patience: float = 60.0
 
+    def between(self, smallest: int, largest: int) -> Extent:
+        """The part of it with sizes of this range."""
+        sizes, other_sizes = (
+            [size for size in sizes if smallest <= size <= largest] for sizes in (self.sizes, self.other_sizes)
+        )
+        return dataclasses.replace(self, sizes=sizes, other_sizes=other_sizes)
+
+
+OTHER_SETTINGS = Extent(dtypes=("float32", "bfloat16"), other_dtypes=("float32",), seconds=0.4, patience=20.0)
+"""For a process with other settings, whose tables no target is about."""
 
 QUICK = Extent(
     dtypes=("float32", "bfloat16"),
@@ -55,32 +64,17 @@ QUICK = Extent(
 
 @dataclass(frozen=True)
 class SpikeRow:
-    """One direction of one surrogate at one dtype and size.
-
-    Attributes:
-        timings: by competitor.
-        others: the share of a core that other processes took meanwhile.
-    """
+    """One direction of one surrogate at one dtype and size."""
 
     surrogate: str
     dtype: str
     size: int
     direction: str
-    timings: Mapping[str, Timing]
-    others: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster than the formula; below 1 is a loss."""
-        return self.timings[FORMULA].median / self.timings[OURS].median
-
-    @property
-    def quiet(self) -> bool:
-        return self.others < QUIET
+    compared: Comparison
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> SpikeRow:
-        return cls(**{**row, "timings": {name: Timing(**timing) for name, timing in row["timings"].items()}})
+        return cls(**{**row, "compared": Comparison.from_json(row["compared"])})
 
 
 def _check_agreement(results: Mapping[str, Array], exactly: bool) -> None:
@@ -88,10 +82,10 @@ def _check_agreement(results: Mapping[str, Array], exactly: bool) -> None:
 
     In half precision the formula's tails are off by a tenth, and the multi-Gaussian's troughs by more than their depth.
     """
-    expected = np.asarray(results[OURS], np.float64)
+    expected = np.asarray(results[KERNELS], np.float64)
     for name, result in results.items():
-        if result.dtype != results[OURS].dtype:
-            raise AssertionError(f"{name} returned {result.dtype} where {results[OURS].dtype} was expected")
+        if result.dtype != results[KERNELS].dtype:
+            raise AssertionError(f"{name} returned {result.dtype} where {results[KERNELS].dtype} was expected")
         tolerance = {"rtol": 0, "atol": 0} if exactly else {"rtol": 0.1, "atol": 0.05}
         np.testing.assert_allclose(np.asarray(result, np.float64), expected, err_msg=name, **tolerance)
 
@@ -105,14 +99,12 @@ def _measure_size(surrogate: str, dtype: str, size: int, seconds: float, patienc
         _check_agreement({name: f(x) for name, f in forwards.items()}, exactly=True)
         _check_agreement({name: f(x, t) for name, f in vjps.items()}, exactly=False)
 
-    calls = {
-        FORWARD: {name: blocking(f, x) for name, f in forwards.items()},
-        VJP: {name: blocking(f, x, t) for name, f in vjps.items()},
-    }
+    asked: dict[str, tuple[Mapping[str, Any], tuple[Array, ...]]] = {FORWARD: (forwards, (x,)), VJP: (vjps, (x, t))}
     rows = []
     for direction in DIRECTIONS if surrogate == GAUSSIAN else (VJP,):
-        watched = measure_quietly(functools.partial(take_turns, calls[direction], seconds), patience)
-        rows.append(SpikeRow(surrogate, dtype, size, direction, watched.result, watched.others))
+        functions, arguments = asked[direction]
+        compared = compare(functions, arguments, seconds, patience)
+        rows.append(SpikeRow(surrogate, dtype, size, direction, compared))
     return rows
 
 
@@ -144,17 +136,12 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, required=True, help="where to write the rows, as JSON")
     parser.add_argument("--title", default="spike", help="what the progress bar says")
     parser.add_argument("--quick", action="store_true", help="a small table")
-    parser.add_argument("--largest", type=int, help="the most elements, if not all sizes")
+    parser.add_argument("--between", type=int, nargs=2, required=True, help="the fewest and the most elements")
     parser.add_argument("--synchronous", action="store_true", help="start computations in the thread that calls them")
     options = parser.parse_args()
     if options.synchronous:
         jax.config.update("jax_cpu_enable_async_dispatch", False)
-    extent = QUICK if options.quick else Extent()
-    if options.largest is not None:
-        sizes, other_sizes = (
-            [size for size in sizes if size <= options.largest] for sizes in (extent.sizes, extent.other_sizes)
-        )
-        extent = dataclasses.replace(extent, sizes=sizes, other_sizes=other_sizes)
+    extent = (QUICK if options.quick else OTHER_SETTINGS).between(*options.between)
     rows = measure(extent, options.title)
     found = {"huge_shares": huge_shares(), "rows": [dataclasses.asdict(row) for row in rows]}
     options.rows.write_text(json.dumps(found))

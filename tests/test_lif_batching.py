@@ -112,6 +112,7 @@ def test_nested_vmaps(out_axis):
         np.testing.assert_array_equal(np.moveaxis(out, out_axis, 0)[i, j], lif(current[i, j], decay[i], 0.8)[0])
 
 
+@pytest.mark.usefixtures("kernels_called")
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_nothing_is_transposed(axis):
     """The kernel has an axis of time: wherever the mapped one is, the current stays as it lies in memory."""

@@ -370,6 +370,7 @@ def test_what_reverse_mode_keeps(kernels, steps):
     assert len(of_scan) >= 1
 
 
+@pytest.mark.usefixtures("kernels_called")
 def test_temporary_memory_of_a_gradient():
     """By the compiled program's own account: the spikes and the checkpoints; the scan has one array over time more."""
     current = jnp.asarray(draw(16, 1024, (512,))[0])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import spikegrad
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from recurrence import draw
@@ -20,6 +21,9 @@ SHAPE = (16, 16)  # on each device at least two of either: where a dimension is 
 SPECS = [P("i"), P(None, "i"), P("i", "j"), P("j", "i"), P(("i", "j")), P(None, ("i", "j"))]
 KINDS = [AxisType.Auto, AxisType.Explicit]
 GATHERS = re.compile(r"\b(all-gather|all-to-all|collective-permute|all-reduce)(?:-start)?\(")
+
+
+pytestmark = pytest.mark.usefixtures("kernels_called")
 
 
 def forward(current, decay, v0):
@@ -73,6 +77,25 @@ def test_every_sharding_but_that_of_time(f, calls, spec, kind):
     with jax.set_mesh(m):
         shardings = [NamedSharding(m, s) for s in (over_time(spec), spec, spec)]
         check(f, operands(), shardings, calls)
+
+
+@pytest.mark.parametrize("f", [forward, gradient, tangent], ids=["forward", "gradient", "tangent"])
+@pytest.mark.parametrize("spec", SPECS[2:5:2], ids=str)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("steps", [3, STEPS])
+def test_the_fused_form(f, spec, kind, steps):
+    m = mesh(kind)
+    plain = [operands()[0][:steps], *operands()[1:]]
+    shardings = [NamedSharding(m, s) for s in (over_time(spec), spec, spec)]
+    with jax.set_mesh(m), spikegrad.kernels(False):
+        args = [jax.device_put(a, s) for a, s in zip(plain, shardings, strict=True)]
+        compiled = jax.jit(f).lower(*args).compile()
+        assert not GATHERS.search(compiled.as_text())
+        outs = compiled(*args)
+    for out, want in zip(outs, jax.jit(f)(*plain), strict=True):
+        np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-5)
+        of = shardings[0] if out.shape == plain[0].shape else shardings[1]
+        assert out.sharding.is_equivalent_to(of, out.ndim)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16])

@@ -107,11 +107,12 @@ AUTO: dict[tuple[str, Operation], Sizes] = {
     # The step is one comparison, which XLA fuses. Its kernel takes 0.2 to 0.9 alone, but 1.02 to 1.09 in recurrent
     # models of up to 16,000 spikes a step, and 1.2 to 2.7 in 4 unrolled steps of 100,000 and 2,000,000 neurons.
     ("cpu", "spike"): NEVER,
-    # The derivative. In recurrent models of 1,000 to 4,000 spikes a step the kernel takes 1.00 to 1.07 and the fused
-    # form 0.99 to 1.05; of 8,000 to 65,000 they take 0.84 to 1.10 and 1.01 to 1.06. Alone the kernel takes 0.5 to 1.0
-    # and the fused form 1.2 to 2.0 from 10,000 on. In 16 unrolled steps the kernel takes 0.12 to 0.19, since XLA
-    # computes all earlier steps again for each plain step. Both lose in 4 unrolled steps: the kernel takes 1.2 at
-    # 100,000 neurons and 2.1 at 2,000,000, the fused form 1.6 and 2.0.
+    # The derivative. Recurrent models under `lax.scan` set the threshold, since they are what small arrays are for. In
+    # models of 64 to 2,048 spikes a step the kernel takes 1.04 to 1.25 and the fused form 1.00 to 1.04; of 4,096, 1.02
+    # to 1.05 and 1.03; of 8,192, 0.82 and 1.02. Elsewhere the kernel wins earlier. Alone it takes 0.2 to 0.6 from 300
+    # elements on, and the fused form 1.2 to 3.2 from 100 on. In 16 unrolled steps it takes 0.1 to 0.4 from 1,000 on,
+    # and the fused form 1.3: XLA computes all earlier steps again for each plain step. In 4 unrolled steps both lose:
+    # the kernel takes 1.3 at 100,000 neurons and 2.1 at 2,000,000, the fused form 1.7 and 2.0.
     ("cpu", "spike_derivative"): Sizes(smallest=5000),
     # 4 steps of 100,000 neurons: the fused form takes 1.0 forward and 1.5 in the gradient, the kernel 5.7 and 3.8 with
     # the sum over time behind it. 4 steps of 1000 neurons: the kernel 0.7 and 1.0, the fused form 1.0 and 1.7.

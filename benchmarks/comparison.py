@@ -1,0 +1,62 @@
+"""Spikegrad under each kernel policy beside its opponents, on the same arguments."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.competitors import AUTO, FORMULA
+from benchmarks.programs import same_programs
+from benchmarks.quiet import QUIET, Patience, measure_quietly
+from benchmarks.turns import Timing, blocking, take_turns
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Timings of what several competitors compute alike.
+
+    Attributes:
+        timings: by competitor.
+        timed_as: for each competitor the one whose program was timed, because both compile to the same.
+        others: the share of a core that other processes took meanwhile.
+    """
+
+    timings: Mapping[str, Timing]
+    timed_as: Mapping[str, str]
+    others: float
+
+    def times_faster(self, name: str = AUTO) -> float:
+        """How many times faster than the formula; below 1 is a loss."""
+        return self.timings[FORMULA].median / self.timings[name].median
+
+    def time_ratio(self, name: str = AUTO) -> float:
+        """Time over that of the formula; above 1 is a loss."""
+        return self.timings[name].median / self.timings[FORMULA].median
+
+    def is_the_formula(self, name: str) -> bool:
+        """Whether XLA makes the same program of both."""
+        return self.timed_as[name] == self.timed_as[FORMULA]
+
+    def steady(self, name: str) -> bool:
+        return self.timings[name].steady and self.timings[FORMULA].steady
+
+    @property
+    def quiet(self) -> bool:
+        return self.others < QUIET
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Comparison:
+        timings = {name: Timing(**timing) for name, timing in found["timings"].items()}
+        return cls(timings, found["timed_as"], found["others"])
+
+
+def compare(
+    functions: Mapping[str, Callable[..., Any]], arguments: tuple[Any, ...], seconds: float, patience: Patience
+) -> Comparison:
+    """Times the jitted functions in turns, for about so many seconds in all."""
+    timed_as = same_programs(functions, *arguments)
+    calls = {name: blocking(functions[name], *arguments) for name in dict.fromkeys(timed_as.values())}
+    watched = measure_quietly(functools.partial(take_turns, calls, seconds), patience)
+    return Comparison({name: watched.result[timed] for name, timed in timed_as.items()}, timed_as, watched.others)
