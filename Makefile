@@ -4,7 +4,7 @@
 #   make test      the test-suite
 #   make bench     measure against jax.numpy and braintools; tables, JSON and plots in out/bench (20 minutes)
 #   make lint      ruff, mypy, clang-format
-#   make libraries the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in an environment of its own
+#   make libraries the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in two environments of their own
 #   make torch     lif against SpikingJelly and snnTorch, spike by spike, with torch for CPUs beside the tests' environment
 #   make cuda      what can be shown of the CUDA module without a GPU: its machine code, and XLA compiling for an H100
 #   make gallery   draw each surrogate for docs/gallery.md
@@ -27,6 +27,7 @@ comma := ,
 find-python = $(firstword $(shell python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null || \
 	ls -d $$(pyenv root 2>/dev/null)/versions/$(1).*/bin/python 2>/dev/null))
 PYTHON311 ?= $(call find-python,3.11)
+PYTHON312 ?= $(call find-python,3.12)
 PYTHON313 ?= $(call find-python,3.13)
 
 SOURCES := $(shell find csrc python cmake tests/csrc -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
@@ -51,21 +52,23 @@ build-wheel = rm -rf $(1) && SPIKEGRAD_CUDA=$(4) .venv/build-$(2)/bin/python -m 
 .venv/wheel-%/done: .venv/build-%/done $(SOURCES)
 	$(call build-wheel,$(@D),$*,$(if $(filter 3.13,$*),-Ccmake.define.CMAKE_CUDA_ARCHITECTURES=90-real),ON)
 
-# An environment: $(call environment,name,python,jax,extras).
+# An environment: $(call environment,name,python,wheel,jax,extras). The wheel of 3.13 is for 3.12 too, without the tests' modules.
 define environment
-.venv/$(1)/packages: .venv/wheel-$(2)/done pyproject.toml
+.venv/$(1)/packages: .venv/wheel-$(3)/done pyproject.toml
+	test -n "$$(PYTHON$(subst .,,$(2)))" || { echo "needs Python $(2)"; exit 1; }
 	test -x .venv/$(1)/bin/python || $$(PYTHON$(subst .,,$(2))) -m venv .venv/$(1)
 	cmp -s pyproject.toml .venv/$(1)/pyproject.toml || { \
-	  .venv/$(1)/bin/python $$(PIP) "$$$$(ls .venv/wheel-$(2)/*.whl)[$(4)]" $(3) && cp pyproject.toml .venv/$(1)/pyproject.toml; }
+	  .venv/$(1)/bin/python $$(PIP) "$$$$(ls .venv/wheel-$(3)/*.whl)[$(5)]" $(4) && cp pyproject.toml .venv/$(1)/pyproject.toml; }
 	touch $$@
-.venv/$(1)/done: .venv/$(1)/packages .venv/wheel-$(2)/done
-	.venv/$(1)/bin/python $$(PIP) --no-deps --force-reinstall .venv/wheel-$(2)/*.whl
+.venv/$(1)/done: .venv/$(1)/packages .venv/wheel-$(3)/done
+	.venv/$(1)/bin/python $$(PIP) --no-deps --force-reinstall .venv/wheel-$(3)/*.whl
 	touch $$@
 endef
-$(eval $(call environment,main,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)demo$(comma)bench$(comma)lint))
-$(eval $(call environment,oldest,3.11,jax==0.8.0 jaxlib==0.8.0,test))
-$(eval $(call environment,newest,3.13,,test))
-$(eval $(call environment,libraries,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)libraries))
+$(eval $(call environment,main,3.11,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)demo$(comma)bench$(comma)lint))
+$(eval $(call environment,oldest,3.11,3.11,jax==0.8.0 jaxlib==0.8.0,test))
+$(eval $(call environment,newest,3.13,3.13,,test))
+$(eval $(call environment,libraries,3.11,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)libraries))
+$(eval $(call environment,libraries-newest,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.0.1,test$(comma)libraries-newest))
 
 RUN := .venv/main/bin/python
 PYTEST := -m pytest -q -n auto
@@ -82,9 +85,10 @@ test: export SPIKEGRAD_REQUIRE_BENCHMARKS := 1
 test: .venv/main/done
 	$(RUN) $(PYTEST)
 
-# Those libraries' own warnings are theirs.
-libraries: .venv/libraries/done
+# The releases for Python 3.11, and the newest ones, which need 3.12. Those libraries' own warnings are theirs.
+libraries: .venv/libraries/done .venv/libraries-newest/done
 	.venv/libraries/bin/python $(PYTEST) -W default tests/with_libraries
+	.venv/libraries-newest/bin/python $(PYTEST) -W default tests/with_libraries
 
 # Without what else they depend on, of which most is for more than neurons; what is needed .venv/main has. PyPI's torch is for
 # CUDA and does not load so: where pip knows of no other, PIP_EXTRA_INDEX_URL has to name PyTorch's index of CPU builds.
@@ -148,8 +152,8 @@ policies: .venv/main/done
 	SPIKEGRAD_KERNELS=1 $(RUN) $(PYTEST) $(RULES) $(ONE_SURROGATE)
 
 # Installing waits for the network and for one core: CI lets two environments at a time be made (make -j2).
-environments: .venv/main/done .venv/libraries/done .venv/oldest/done .venv/newest/done .venv/cuda/done .venv/asan/done .venv/tsan/done \
-  .venv/torch/done
+environments: .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done .venv/newest/done .venv/cuda/done \
+  .venv/asan/done .venv/tsan/done .venv/torch/done
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)

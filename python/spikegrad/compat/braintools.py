@@ -1,12 +1,14 @@
-"""The surrogates with the convention of `braintools.surrogate` for the gradient by a parameter.
+"""The surrogates with the gradient by a parameter that `braintools.surrogate` had before braintools 0.4.0.
 
     from spikegrad.compat.braintools import GaussianGrad   # was: from braintools.surrogate import GaussianGrad
 
-The spike does not depend on sigma, alpha, h, s or scale, and the gradient of `spikegrad.gaussian_grad` by them is 0. In
-braintools the gradient of the *output* by a parameter is the derivative of `surrogate_grad(x)` by that parameter, and
-code that learns the shape of its surrogate relies on it. It is no derivative of any function of the parameters; with
-this import one has chosen it. The gradient by x, every derivative of that, and all else are those of spikegrad: second
-derivatives, which braintools gives as 0, are there.
+The spike does not depend on sigma, alpha, h, s or scale. Its gradient by them is 0 in spikegrad and, since version
+0.4.0, in braintools. In braintools 0.2 and 0.3 the gradient of the *output* by a parameter is the derivative of
+`surrogate_grad(x)` by that parameter. It is not the derivative of any function of the parameters, but code that learns
+the shape of its surrogate relies on it. Import from this module to keep such code as it is.
+
+The gradient by x and everything else are the same as in spikegrad. This includes the second derivatives, which
+braintools before 0.4.0 gives as 0.
 
 Code written for braintools before 0.2.0 used a Gaussian with sigma inverted: `sigma` there is `1 / sigma` here.
 """
@@ -41,7 +43,7 @@ class _OutputFollowsParameters(_Surrogate):
 
 
 class Surrogate(_OutputFollowsParameters):
-    """`spikegrad.Surrogate` with braintools' gradient of the output by what `surrogate_grad` depends on besides x."""
+    """`spikegrad.Surrogate` with braintools 0.3's gradient of the output by what `surrogate_grad` depends on besides x."""
 
 
 class _FamilySurrogate(_OutputFollowsParameters, surrogates.FamilySurrogate):
@@ -53,35 +55,35 @@ class _FamilySurrogate(_OutputFollowsParameters, surrogates.FamilySurrogate):
 
 
 class GaussianGrad(_FamilySurrogate, surrogates.GaussianGrad):
-    """`spikegrad.GaussianGrad` with braintools' gradient of the output by sigma and alpha."""
+    """`spikegrad.GaussianGrad` with braintools 0.3's gradient of the output by sigma and alpha."""
 
     __slots__ = ()
 
 
 class MultiGaussianGrad(_FamilySurrogate, surrogates.MultiGaussianGrad):
-    """`spikegrad.MultiGaussianGrad` with braintools' gradient of the output by h, s, sigma and scale."""
+    """`spikegrad.MultiGaussianGrad` with braintools 0.3's gradient of the output by h, s, sigma and scale."""
 
     __slots__ = ()
 
 
 class Sigmoid(_FamilySurrogate, surrogates.Sigmoid):
-    """`spikegrad.Sigmoid` with braintools' gradient of the output by alpha."""
+    """`spikegrad.Sigmoid` with braintools 0.3's gradient of the output by alpha."""
 
     __slots__ = ()
 
 
 def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) -> Array:
-    """`spikegrad.gaussian_grad` with braintools' gradient of the output by sigma and alpha."""
+    """`spikegrad.gaussian_grad` with braintools 0.3's gradient of the output by sigma and alpha."""
     return GaussianGrad(sigma, alpha)(x)
 
 
 def multi_gaussian_grad(
     x: ArrayLike, h: ArrayLike = 0.15, s: ArrayLike = 6.0, sigma: ArrayLike = 0.5, scale: ArrayLike = 0.5
 ) -> Array:
-    """`spikegrad.multi_gaussian_grad` with braintools' gradient of the output by h, s, sigma and scale."""
+    """`spikegrad.multi_gaussian_grad` with braintools 0.3's gradient of the output by h, s, sigma and scale."""
     return MultiGaussianGrad(h, s, sigma, scale)(x)
 
 
 def sigmoid(x: ArrayLike, alpha: ArrayLike = 4.0) -> Array:
-    """`spikegrad.sigmoid` with braintools' gradient of the output by alpha."""
+    """`spikegrad.sigmoid` with braintools 0.3's gradient of the output by alpha."""
     return Sigmoid(alpha)(x)
