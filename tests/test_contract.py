@@ -190,7 +190,7 @@ def test_an_integer_that_is_no_array_becomes_the_default_float(case, number):
 
 
 def test_a_gradient_by_an_integer_is_refused_by_jax(case):
-    with pytest.raises(TypeError, match="requires real- or complex-valued inputs.*but got int32"):
+    with pytest.raises(TypeError, match=r"requires real- or complex-valued inputs.*but got int32"):
         jax.grad(case.make())(1)
     spikes, tangent = jax.jvp(case.make(), (jnp.array([1, -1]),), (np.zeros(2, jax.dtypes.float0),))
     assert tangent.dtype == spikes.dtype

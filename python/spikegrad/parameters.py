@@ -35,7 +35,7 @@ def as_number_or_array(value: Any) -> Any:
 
 
 def as_input(x: ArrayLike, *, name: str = "x") -> Array:
-    """Return x as a floating-point array. Integers and booleans become the default float: float32, or float64 where x64 is on.
+    """Return x as a floating-point array. Integers and booleans become float32 (float64 where x64 is on).
 
     Raises:
         TypeError: x is complex, or has a dtype without zero and sign.

@@ -43,8 +43,8 @@ def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) 
         alpha: the factor in front, finite. Likewise.
 
     Returns:
-        An array of x's shape and floating dtype. float16, bfloat16, float32 and float64 run on the kernels if sigma and alpha
-        are scalars; everything else is computed in `jax.numpy`.
+        An array of x's shape and floating dtype. float16, bfloat16, float32 and float64 run on the kernels if sigma
+        and alpha are scalars; everything else is computed in `jax.numpy`.
 
     Raises:
         TypeError: x is complex, or a parameter is no real number.

@@ -43,7 +43,7 @@ class _OutputFollowsParameters(_Surrogate):
 
 
 class Surrogate(_OutputFollowsParameters):
-    """`spikegrad.Surrogate` with braintools 0.3's gradient of the output by what `surrogate_grad` depends on besides x."""
+    """`spikegrad.Surrogate` with braintools 0.3's gradient of the output by what else `surrogate_grad` depends on."""
 
 
 class _FamilySurrogate(_OutputFollowsParameters, surrogates.FamilySurrogate):
