@@ -16,7 +16,7 @@ from jax.sharding import AxisType
 from jax.typing import ArrayLike
 
 from spikegrad.kernel_parameters import kernel_parameters
-from spikegrad.lif_scan import compiled_scan
+from spikegrad.lif_scan import lif_scan
 from spikegrad.parameters import as_input, as_number_or_array, check_real
 from spikegrad.primitives import lif as primitive
 from spikegrad.primitives.binding import unified
@@ -162,8 +162,8 @@ def lif(
             `braintools.surrogate` 0.2 to 0.4. All of them have the true derivatives of every order in the layer, also
             in braintools before 0.4, where second derivatives are 0. All other surrogates run as `lax.scan`. Any
             callable is accepted: it must return 1 where its argument is >= 0 and 0 elsewhere, which is not checked.
-            Outside `jit` the scan is compiled once for equal surrogates with equal attributes; it is compiled at each
-            call if the surrogate or an attribute cannot be hashed.
+            Outside `jit` such a layer is traced at each call, which takes some milliseconds, and compiled once for
+            equal traces; with a `jax.custom_jvp`, a `jax.custom_vjp` or a callback it is compiled at each call.
         return_membrane: whether to return u too, as it is after the charge of each step.
         checkpoint_every: steps between two membranes that reverse mode keeps; by default about sqrt(T), which is the
             least memory for keeping and recomputing together.
@@ -201,8 +201,8 @@ def lif(
     if kernel is None:
         operands = unified(current, decay, threshold, v0)
         arrays = as_arrays(operands, ("time", "state", "state", "state"), current, axis=0)
-        scan = compiled_scan(surrogate)
-        spikes, v_final, membrane = scan(*arrays, order=order, reset=reset, detach_reset=detach_reset)
+        options: dict[str, Any] = {"order": order, "reset": reset, "detach_reset": detach_reset}
+        spikes, v_final, membrane = lif_scan(surrogate, *arrays, **options)
         return (spikes, v_final, membrane) if return_membrane else (spikes, v_final)
     if isinstance(current.shape[0], int) and current.shape[0] == 0:
         (v_final,) = as_arrays(unified(current, v0)[1:], ("state",), current, axis=0)
