@@ -249,7 +249,7 @@ def _checkpoint_every(every: SupportsIndex | None, steps: Any) -> int:
 
 def _as_state(name: str, value: ArrayLike, step: ShapedArray) -> Array:
     """What a neuron has once, as the primitives take it: of rank 0, or a number for each neuron."""
-    value = as_number_or_array(value)
+    value = as_number_or_array(name, value)
     check_real(name, value)
     state = jnp.asarray(value, step.dtype)
     if state.ndim == 0:

@@ -66,7 +66,7 @@ def _multi_gaussian_parameters(
     x: Array | ShapedArray, h: ArrayLike, s: ArrayLike, sigma: ArrayLike, scale: ArrayLike
 ) -> tuple[Array, ...]:
     given: Mapping[str, Any] = {"h": h, "s": s, "sigma": sigma, "scale": scale}
-    given = {name: as_number_or_array(value) for name, value in given.items()}
+    given = {name: as_number_or_array(name, value) for name, value in given.items()}
     positive = ("s", "sigma")
     for name, value in given.items():
         check_value(name, value, positive=name in positive)
@@ -168,7 +168,7 @@ class FamilySurrogate(Surrogate):
 
     def __init__(self, **parameters: ArrayLike):
         for name, given in parameters.items():
-            value = as_number_or_array(given)
+            value = as_number_or_array(name, given)
             check_value(name, value, positive=name in self._positive)
             object.__setattr__(self, name, as_field(value))
 
