@@ -190,21 +190,22 @@ class FamilySurrogate(Surrogate):
     def _parameters(self, x: Array | ShapedArray) -> tuple[Array, ...]:
         raise NotImplementedError
 
-    def _is_of_family(self) -> bool:
-        """Whether the derivative is the family's: not where a subclass or the instance overrides `surrogate_grad`."""
-        return getattr(self.surrogate_grad, "__func__", None) is FamilySurrogate.surrogate_grad
+    def _has_family_spike(self) -> bool:
+        """Whether the primitive `spike` has the right gradients by the parameters, which are 0."""
+        return True
+
+    def _overrides_grad(self) -> bool:
+        return getattr(self.surrogate_grad, "__func__", None) is not FamilySurrogate.surrogate_grad
 
     def __call__(self, x: ArrayLike) -> Array:
         """The spike of x, in x's shape and floating dtype."""
         x = as_input(x)
-        if not self._is_of_family():
+        if self._overrides_grad() or not self._has_family_spike():
             return self._sloped_spike(x)
         return spike(x, *self._parameters(x), family=self._family)
 
     def kernel_parameters(self, x: Array | ShapedArray) -> tuple[str, tuple[Array, ...]] | None:
-        if type(self).__call__ is not FamilySurrogate.__call__ or not self._is_of_family():
-            return None
-        return self._family, self._parameters(x)
+        return (self._family, self._parameters(x)) if self._has_family_spike() else None
 
     def surrogate_grad(self, x: ArrayLike) -> Array:
         """The derivative g(x) that stands in for the derivative of the step, in x's shape and dtype; differentiable.
