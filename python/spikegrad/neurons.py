@@ -101,7 +101,11 @@ def lif(
     return_membrane: bool = False,
     checkpoint_every: SupportsIndex | None = None,
 ) -> tuple[Array, Array] | tuple[Array, Array, Array]:
-    r"""A layer of leaky integrate-and-fire neurons over all time steps, by one kernel forward and one backward.
+    r"""A layer of leaky integrate-and-fire neurons over all time steps.
+
+    For float16, bfloat16, float32 and float64, and a surrogate with scalar parameters (see `surrogate`), the layer may
+    run as one kernel forward and one backward. The kernel policy (`spikegrad.use_kernels`) decides. Everything else is
+    plain HLO.
 
     With x the current, v the membrane that is handed from step to step, u the one that is compared with the threshold
     and H the step of `surrogate`, a time step is, by `order`,
@@ -145,22 +149,23 @@ def lif(
     With the default kernel policy, a layer of at most four steps is unrolled in plain HLO where that was measured to be
     faster: on GPUs, and on CPUs from 40,000 elements on. XLA may contract products and sums there, so its spikes equal
     the kernel's except where a membrane lies within rounding of the threshold. `spikegrad.kernels(True)` gives the same
-    bits on every platform.
+    bits on CPUs with fused multiply-add and on GPUs, where the layer has a kernel. TPUs have no kernels.
 
     Args:
         current: the input of each neuron at each step, `[T, ...]`, any real dtype. Integers and booleans become float32
             (float64 where x64 is on).
         decay: what is left of the membrane after a step; a number or an array that broadcasts to a step, `[...]`.
         threshold: that of the spike, finite; likewise. An infinite one makes the membrane NaN where it is subtracted,
-            and of a NaN nothing spikes. A neuron that never spikes has `reset=None` and nobody who looks at its spikes.
+            and of a NaN nothing spikes. For a non-spiking readout, use `reset=None` and ignore the spikes.
         v0: the membrane before the first step; likewise. 0 by default.
         reset: what a spike does to the membrane.
         detach_reset: whether the spike that resets is a constant to the derivatives.
         order: that of charge, spike and reset in a step.
-        surrogate: the derivative of the spike. `GaussianGrad`, `MultiGaussianGrad` and `Sigmoid` with numbers as their
-            parameters run on the kernels: those of spikegrad, of `spikegrad.compat.braintools`, and of
+        surrogate: the derivative of the spike. A kernel is possible for `GaussianGrad`, `MultiGaussianGrad` and
+            `Sigmoid` with scalar parameters: the classes of spikegrad, of `spikegrad.compat.braintools`, and of
             `braintools.surrogate` 0.2 to 0.4. All of them have the true derivatives of every order in the layer, also
-            in braintools before 0.4, where second derivatives are 0. All other surrogates run as `lax.scan`. Any
+            in braintools before 0.4, where second derivatives are 0. A kernel is also possible for a
+            `spikegrad.Surrogate` that defines `kernel_parameters`. All other surrogates run as `lax.scan`. Any
             callable is accepted: it must return 1 where its argument is >= 0 and 0 elsewhere, which is not checked.
             Outside `jit` the scan is compiled once for equal surrogates with equal attributes; it is compiled at each
             call if the surrogate or an attribute cannot be hashed.
@@ -175,7 +180,7 @@ def lif(
         products are rounded one by one, as NumPy does it.
 
     Raises:
-        TypeError: the current is complex, or another operand is no real number.
+        TypeError: the current is complex or no number, or another operand is no real number.
         ValueError: the current has no axis of time, or is sharded over it explicitly; an operand does not broadcast to
             a step; an option is none of its values.
 
