@@ -32,7 +32,7 @@ RESETS = ("subtract", "zero", None)
 ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
 
 SYMBOLIC_CHECKPOINT_EVERY = 32
-"""Where the number of steps is not known yet (`jax.export`); that of some 1000 steps."""
+"""The default where the number of steps is symbolic (`jax.export`): about the default for 1000 steps."""
 
 LARGEST_SYMBOLIC_CHECKPOINT_EVERY = 2**30
 """There jax computes the number of checkpoints in int32, and adds this to the number of steps."""
@@ -115,7 +115,7 @@ def lif(
     .. math:: u_t = \mathrm{decay} \, v_{t-1} + x_t, \quad s_t = H(u_t - \mathrm{threshold}), \quad v_t = R(u_t, s_t)
 
     with :math:`R(u, s) = u - s \, \mathrm{threshold}` for the reset ``"subtract"``, :math:`u (1 - s)` for ``"zero"``
-    and :math:`u` for None: that of SpikingJelly.
+    and :math:`u` for None. SpikingJelly uses this order.
 
     ``"reset_undecayed"``: what is subtracted was not there to decay, and is so one step after the spike,
 
@@ -123,7 +123,7 @@ def lif(
         u_t = \mathrm{decay} \, u_{t-1} + x_t - s_{t-1} \, \mathrm{threshold}, \quad
         s_t = H(u_t - \mathrm{threshold}), \quad v_t = u_t
 
-    with :math:`s_{-1} = H(v_{-1} - \mathrm{threshold})`: that of snnTorch's ``"subtract"``, which has
+    with :math:`s_{-1} = H(v_{-1} - \mathrm{threshold})`. snnTorch's ``"subtract"`` is this order with
     `detach_reset=True`. For ``"zero"`` it is
     :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_{t-1}) + x_t`.
 
@@ -133,15 +133,15 @@ def lif(
         s_t = H(u_{t-1} - \mathrm{threshold}), \quad
         u_t = \mathrm{decay} \, u_{t-1} + x_t - s_t \, \mathrm{threshold}, \quad v_t = u_t
 
-    (``"zero"``: :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_t) + x_t`): that of spyx.
+    (``"zero"``: :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_t) + x_t`). spyx uses this order.
 
     An integrate-and-fire neuron has `decay=1`. Where a library scales its input, do so before:
     `lif((1 - decay) * x, decay, threshold)`.
 
-    The derivatives by current, decay, threshold and v0 are those of the recurrence with the surrogate in place of that
-    of H, in forward and reverse mode; those of second and higher order are found by `lax.scan`. Reverse mode keeps the
-    current and v before every `checkpoint_every`-th step, and computes the rest again. (By a surrogate that runs as
-    `lax.scan`, see below, it keeps what JAX keeps of a scan: every step.)
+    The derivatives by current, decay, threshold and v0 are the derivatives of the recurrence, with the surrogate as the
+    derivative of H, in forward and reverse mode. Second and higher derivatives run as `lax.scan`. Reverse mode keeps
+    the current and v before every `checkpoint_every`-th step, and computes the rest again. (For a surrogate that runs
+    as `lax.scan`, see below, it keeps every step, as JAX does for a scan.)
 
     Long recordings go chunk by chunk: `v_final` of one is the `v0` of the next, with the spikes and gradients of one
     call.
@@ -155,12 +155,13 @@ def lif(
         current: the input of each neuron at each step, `[T, ...]`, any real dtype. Integers and booleans become float32
             (float64 where x64 is on).
         decay: what is left of the membrane after a step; a number or an array that broadcasts to a step, `[...]`.
-        threshold: that of the spike, finite; likewise. An infinite one makes the membrane NaN where it is subtracted,
-            and of a NaN nothing spikes. For a non-spiking readout, use `reset=None` and ignore the spikes.
+        threshold: the threshold of the spike, finite; likewise. Subtracting an infinite one makes the
+            membrane NaN, and a NaN membrane never spikes. For a non-spiking readout, use `reset=None` and ignore the
+            spikes.
         v0: the membrane before the first step; likewise. 0 by default.
         reset: what a spike does to the membrane.
         detach_reset: whether the spike that resets is a constant to the derivatives.
-        order: that of charge, spike and reset in a step.
+        order: the order of charge, spike and reset in a step.
         surrogate: the derivative of the spike. A kernel is possible for `GaussianGrad`, `MultiGaussianGrad` and
             `Sigmoid` with scalar parameters: the classes of spikegrad, of `spikegrad.compat.braintools`, and of
             `braintools.surrogate` 0.2 to 0.4. All of them have the true derivatives of every order in the layer, also

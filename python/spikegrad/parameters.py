@@ -70,7 +70,7 @@ def check_real(name: str, value: Any) -> None:
         dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
     except ValueError as error:  # a ragged sequence
         raise _not_real(name, value) from error
-    # The dtype of random keys has no `kind`, and that of int4 has kind "V".
+    # The dtype of random keys has no `kind`, and int4 has kind "V".
     if not any(jnp.issubdtype(dtype, real) for real in (jnp.floating, jnp.integer)):
         raise _not_real(name, value)
 

@@ -226,7 +226,7 @@ class FamilySurrogate(Surrogate):
         return (self._family, self._parameters(x)) if self._has_family_spike() else None
 
     def surrogate_grad(self, x: ArrayLike) -> Array:
-        """The derivative g(x) that stands in for the derivative of the step, in x's shape and dtype; differentiable.
+        """The derivative g(x) that replaces the derivative of the step, in x's shape and dtype; differentiable.
 
         Raises:
             TypeError: x is complex.
