@@ -80,10 +80,46 @@ def test_compat_for_a_surrogate_of_one_s_own(x64):
     assert gradients(compat)[0] != 0 and gradients(spikegrad)[0] == 0
 
 
+@pytest.mark.parametrize("name, parameters", POINTS[::5], ids=str)
+def test_compat_gives_the_derivative_of_surrogate_grad_by_a_parameter(x64, name, parameters):
+    """With every release: in 0.2 and 0.3 it is the gradient of the output too."""
+    ours = jax.grad(lambda p: (getattr(compat, name)(**p)(X) * np.cos(X)).sum())(parameters)
+    other = jax.grad(lambda p: (getattr(theirs, name)(**p).surrogate_grad(X) * np.cos(X)).sum())(parameters)
+    assert any(abs(gradient) > 1e-3 for gradient in other.values())
+    for parameter in parameters:
+        np.testing.assert_allclose(ours[parameter], other[parameter], rtol=1e-9, atol=1e-9)
+
+
+INTEGERS = {
+    "int32": np.array([-1, 0, 2], np.int32),
+    "uint8": np.array([0, 2], np.uint8),
+    "bool": np.array([True, False]),
+    "int": -1,
+    "Python bool": True,
+}
+
+
+@pytest.mark.parametrize("x", INTEGERS.values(), ids=INTEGERS)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_compat_takes_integers(name):
+def test_integers(name, x):
+    """They become the default float here and in 0.4. Version 0.3 keeps the dtype of arrays."""
+    for module in (spikegrad, compat):
+        for spikes in (getattr(module, name)()(x), getattr(module, FUNCTIONS[name])(x)):
+            assert spikes.dtype == np.float32
+            np.testing.assert_array_equal(spikes, np.asarray(x) >= 0)
+    if BEFORE_0_4:
+        if isinstance(x, np.ndarray):
+            assert getattr(theirs, name)()(jnp.asarray(x)).dtype == x.dtype
+    else:
+        other = getattr(theirs, name)()(x)
+        assert other.dtype == np.float32
+        np.testing.assert_array_equal(other, spikes)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_traced_integers(name):
     parameter = next(iter(GRIDS[name]))
-    for module in (compat, theirs):
+    for module in (spikegrad, compat, theirs):
         f = jax.jit(lambda p, m=module: getattr(m, FUNCTIONS[name])(jnp.array([-1, 0, 2]), **{parameter: p}))
         np.testing.assert_array_equal(f(0.5), [0, 1, 1])
 
@@ -106,6 +142,33 @@ def test_the_second_derivative(x64):
         np.testing.assert_allclose(jax.grad(jax.grad(ours))(0.3), expected, rtol=1e-8)
         if not BEFORE_0_4:
             np.testing.assert_allclose(jax.grad(jax.grad(other))(0.3), expected, rtol=1e-8)
+
+
+def exact(gradient):
+    """A step with this gradient whose rule holds at every order: its own value in the rule is the step again."""
+
+    @jax.custom_jvp
+    def step(x):
+        return jnp.asarray(x >= 0, jnp.result_type(x))
+
+    step.defjvp(lambda primals, tangents: (step(*primals), gradient(*primals) * tangents[0]))
+    return step
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_second_derivative_through_two_spikes(x64, name):
+    """braintools 0.4.0 leaves out what the second spike owes to the first one's derivative."""
+    ours, other = getattr(spikegrad, name)(), getattr(theirs, name)()
+    x, g = 0.3, other.surrogate_grad
+    curvature = jax.grad(g)
+    y, inner = 2 + x - 1.2, 2 * g(x) + 1
+    expected = curvature(y) * inner**2 + g(y) * 2 * curvature(x)
+    chain = lambda f: lambda x: f(2 * f(x) + x - 1.2)
+    for f in (ours, exact(g)):
+        np.testing.assert_allclose(jax.grad(jax.grad(chain(f)))(x), expected, rtol=1e-12)
+    left_out = 0 if BEFORE_0_4 else curvature(y) * inner + g(y) * 2 * curvature(x)
+    np.testing.assert_allclose(jax.grad(jax.grad(chain(other)))(x), left_out, rtol=1e-12)
+    assert abs(expected - left_out) > 0.05
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -7,10 +7,11 @@ The spike does not depend on sigma, alpha, h, s or scale. Its gradient by them i
 `surrogate_grad(x)` by that parameter. It is not the derivative of any function of the parameters, but code that learns
 the shape of its surrogate relies on it. Import from this module to keep such code as it is.
 
-The gradient by x and everything else are the same as in spikegrad. This includes the second derivatives, which
-braintools before 0.4.0 gives as 0.
+The gradient by x and everything else are the same as in spikegrad. This includes the second derivatives. braintools
+before 0.4.0 gives them as 0, and 0.4.0 leaves terms out where the output of one spike reaches another spike.
 
-Code written for braintools before 0.2.0 used a Gaussian with sigma inverted: `sigma` there is `1 / sigma` here.
+braintools before 0.2.0 had sigma inverted in the exponent of its Gaussian, but not in front of it. Its
+`GaussianGrad(sigma, alpha)` is `GaussianGrad(1 / sigma, alpha / sigma**2)` here.
 """
 
 from __future__ import annotations
