@@ -170,3 +170,70 @@ def test_objects_of_compat_with_arrays_run_as_a_scan(case):
     assert not runs_on_kernels(cls(**{**case.parameters, name: np.full(9, 0.5, np.float32)}))
     total = lambda value: (layer(cls(**{**case.parameters, name: value}))(CURRENT) * CURRENT).sum()
     assert abs(jax.grad(total)(0.5)) > 1e-3
+
+
+class OwnKernel(spikegrad.Surrogate):
+    """A surrogate that names its kernel family itself."""
+
+    def surrogate_grad(self, x):
+        return spikegrad.GaussianGrad().surrogate_grad(x)
+
+    def kernel_parameters(self, x):
+        return spikegrad.GaussianGrad().kernel_parameters(x)
+
+
+def cosine(self, x):
+    return jnp.cos(x)
+
+
+def derived(base, **namespace):
+    return type("Derived", (base,), namespace)
+
+
+BASES = [OwnKernel, spikegrad.GaussianGrad, compat.GaussianGrad]
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_an_override_below_kernel_parameters_runs_as_a_scan(base):
+    overriding = derived(base, surrogate_grad=cosine)
+    expected = gradient(derived(spikegrad.Surrogate, surrogate_grad=cosine)())(CURRENT)
+    on_instance = derived(base, __init__=lambda self: setattr(self, "surrogate_grad", jnp.cos))
+    mixin = type("Mixin", (), {"surrogate_grad": cosine})
+    for cls in (overriding, derived(overriding), type("Mixed", (mixin, base), {}), on_instance):
+        if cls is on_instance and base is not OwnKernel:
+            continue  # tests/test_subclasses.py
+        assert not runs_on_kernels(cls())
+        np.testing.assert_array_equal(gradient(cls())(CURRENT), expected)
+    assert not runs_on_kernels(derived(base, __call__=base.__call__)())
+
+
+def test_an_override_behind_the_classes_of_compat_runs_as_a_scan():
+    class Cosine(spikegrad.GaussianGrad):
+        surrogate_grad = cosine
+
+    assert not runs_on_kernels(type("Mixed", (compat.GaussianGrad, Cosine), {})())
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_kernel_parameters_of_the_same_class_or_below_count(base):
+    """Twice the Gaussian, by the base's parameters."""
+
+    class Doubled(base):
+        def surrogate_grad(self, x):
+            return 2 * super().surrogate_grad(x)
+
+        def kernel_parameters(self, x):
+            family, (weight, *others) = super().kernel_parameters(x)
+            return family, (2 * weight, *others)
+
+    expected = gradient(spikegrad.GaussianGrad(alpha=1.0))(CURRENT)
+    for cls in (Doubled, derived(Doubled), derived(Doubled, surrogate_fun=cosine)):
+        assert runs_on_kernels(cls())
+        np.testing.assert_array_equal(gradient(cls())(CURRENT), expected)
+
+
+@pytest.mark.parametrize("family", ["gaussian", None, []], ids=repr)
+def test_an_unknown_family_is_named(family):
+    own = derived(OwnKernel, kernel_parameters=lambda self, x: (family, ()))()
+    with pytest.raises(ValueError, match=r"Derived\.kernel_parameters .* 'gaussian_mixture', 'sigmoid', and names"):
+        layer(own)(CURRENT)

@@ -246,6 +246,14 @@ def test_the_compiled_program_is_one_call():
     assert "while" not in text
 
 
+@pytest.mark.parametrize("name", ["current", "decay", "threshold", "v0"])
+def test_an_operand_that_is_no_number_is_named(name):
+    for value in (jax.random.key(0), [None, jnp.float32(1)]):
+        operands = {"current": jnp.ones(3), "decay": 0.5, "threshold": 1.0, name: value}
+        with pytest.raises(TypeError, match=f"{name} must be a real number or an array of them, and is"):
+            lif(**operands)
+
+
 def test_the_example_in_the_docstring():
     assert doctest.testmod(neurons, extraglobs={"jnp": jnp}).failed == 0
 

@@ -1,4 +1,4 @@
-"""`Surrogate` as the base of a user's own: the step on the kernel, their gradient by JAX."""
+"""`Surrogate` as the base class of a user's own surrogates: the step by spikegrad, the gradient by JAX."""
 
 import doctest
 import functools
@@ -149,7 +149,7 @@ def test_a_traced_attribute_under_grad_of_jit():
     np.testing.assert_allclose(mapped, 1 / (1 + (X / widths[:, None]) ** 2), rtol=1e-6)
 
 
-def test_the_gradient_is_dropped_where_nobody_differentiates():
+def test_programs_without_differentiation_have_no_gradient():
     text = jax.jit(Cauchy()).lower(X).compile().as_text()
     assert "divide" not in text
 

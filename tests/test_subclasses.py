@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import inspect
 import pickle
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -226,3 +228,86 @@ def test_a_field_of_a_subclass_is_part_of_a_static_argument():
 def test_a_field_that_cannot_be_hashed_is_named():
     with pytest.raises(TypeError, match="has an array as its gain and cannot be hashed"):
         hash(Tuned(np.ones(2)))
+
+
+class NoteMixin:
+    """An `__init__` that comes from a class that is no surrogate."""
+
+    def __init__(self, note="", **parameters):
+        super().__init__(**parameters)
+        self.note = note
+
+
+class Noted(NoteMixin, GaussianGrad):
+    pass
+
+
+class NotedCompat(NoteMixin, braintools.GaussianGrad):
+    pass
+
+
+class NotedSubclass(Noted):
+    pass
+
+
+@pytest.mark.parametrize("cls", [Noted, NotedCompat, NotedSubclass])
+def test_an_init_from_a_mixin_seals(cls):
+    f = cls("a", sigma=0.3)
+    for other in (f, copy.copy(f), pickle.loads(pickle.dumps(f))):
+        assert (other.note, other.sigma) == ("a", 0.3) and other == cls("b", sigma=0.3)
+        with pytest.raises(AttributeError, match="immutable; make a new one with the other note"):
+            other.note = "c"
+        with pytest.raises(AttributeError, match="immutable"):
+            del other.note
+    assert inspect.signature(cls) == inspect.signature(NoteMixin)
+
+
+def test_a_mixin_between_keeps_its_init():
+    class LongNoteMixin(NoteMixin):
+        def __init__(self, *args, **parameters):
+            super().__init__(*args, **parameters)
+            self.length = len(self.note)
+
+    class LongNoted(Noted, LongNoteMixin):
+        pass
+
+    f = LongNoted("abc")
+    assert f.note == "abc" and f.length == 3
+    with pytest.raises(AttributeError, match="immutable"):
+        f.length = 4
+
+
+@pytest.mark.parametrize("decorate", [dataclass, dataclass(frozen=True), dataclass(frozen=True, eq=False)])
+@pytest.mark.parametrize("base", [GaussianGrad, spikegrad.Sigmoid, braintools.GaussianGrad, Tuned])
+def test_dataclasses_are_refused(decorate, base):
+    @decorate
+    class Data(base):
+        gain: float = 2.0
+
+    class Subclass(Data):
+        pass
+
+    for cls in (Data, Subclass):
+        with pytest.raises(TypeError, match=rf"{cls.__name__} is a dataclass.*spikegrad.Surrogate, or write __init__"):
+            cls()
+
+
+@pytest.mark.parametrize("f", [GaussianGrad(), braintools.GaussianGrad(), Tuned(), Noted()], ids=repr)
+def test_calling_init_again_changes_nothing(f):
+    for init in (type(f).__init__, GaussianGrad.__init__):
+        with pytest.raises(AttributeError, match="immutable"):
+            init(f, sigma=2.0)
+    assert f.sigma == 0.5
+
+
+def test_an_attribute_can_be_deleted_in_init():
+    class Temporary(GaussianGrad):
+        def __init__(self, name):
+            super().__init__()
+            self.temporary = 1
+            delattr(self, name)
+
+    f = Temporary("temporary")
+    assert not hasattr(f, "temporary")
+    with pytest.raises(AttributeError, match="immutable"):
+        Temporary("sigma")

@@ -240,9 +240,26 @@ def test_float64_holds_what_float32_does_not(x64):
     assert np.isfinite(GaussianGrad(1e-50, 1e39).surrogate_grad(np.float64(0)))
 
 
+NO_NUMBERS = {
+    "text": lambda: "0.5",
+    "None": lambda: None,
+    "complex": lambda: 1j,
+    "complex array": lambda: np.array([1j]),
+    "bool": lambda: True,
+    "list of None": lambda: [None],
+    "None beside an array": lambda: [None, jnp.float32(1)],
+    "text beside an array": lambda: ["0.5", jnp.float32(1)],
+    "ragged": lambda: [[1.0], [1.0, 2.0]],
+    "ragged arrays": lambda: [jnp.ones(1), jnp.ones(2)],
+    "key": lambda: jax.random.key(0),
+    "keys": lambda: [jax.random.key(0)] * 3,
+}
+
+
 @pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
-@pytest.mark.parametrize("value", ["0.5", None, 1j, np.array([1j]), True, [None]])
+@pytest.mark.parametrize("value", NO_NUMBERS)
 def test_parameters_must_be_numbers(case, name, value):
+    value = NO_NUMBERS[value]()
     with pytest.raises(TypeError, match=f"{name} must be a real number"):
         case.surrogate(**{name: value})
     with pytest.raises(TypeError, match=f"{name} must be a real number"):
@@ -328,6 +345,9 @@ def test_inputs_without_an_order_or_a_zero_are_refused(case):
             call(jnp.array([1j]))
         with pytest.raises(TypeError, match="float8_e8m0fnu, which has no 0 and no sign"):
             call(jnp.ones(3, jnp.float8_e8m0fnu))
+        for value in ("key", "keys", "None beside an array", "ragged arrays"):
+            with pytest.raises(TypeError, match="x must be a real number or an array of them, and is"):
+                call(NO_NUMBERS[value]())
 
 
 @pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)

@@ -1,73 +1,122 @@
-"""A layer with a surrogate that has no kernel: `lax.scan`, compiled once for equal surrogates.
+"""A layer with a surrogate that has no kernel: `lax.scan`, compiled once for equal programs.
 
 Outside `jit`, `lax.scan` compiles each new step function, and jax keeps the compiled program: about 2 MiB a call that
-`jax.clear_caches` does not free. `jax.jit` keeps nothing once its function is gone.
+`jax.clear_caches` does not free. So every call traces the layer, which takes some milliseconds, and calls the compiled
+program of an equal trace.
+
+A surrogate may depend on anything: attributes of attributes, closures, global variables. The trace has what the
+surrogate made of them, so a kept program is never out of date. Arrays and tracers that the surrogate refers to are
+arguments of the program. So the kept programs hold neither them nor the surrogate.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from types import FunctionType, MethodType
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
+import numpy as np
 from jax import Array
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
 
 from spikegrad import fused
 
-KEPT_SCANS = 32
-"""The compiled scans that are kept, each for one surrogate: some 2 MiB for each shape."""
+KEPT_PROGRAMS = 32
+"""The compiled programs that are kept, each some 2 MiB."""
 
 
-def compiled_scan(surrogate: Callable[[Array], Array]) -> Callable[..., tuple[Array, Array, Array]]:
-    """Return `scan(current, decay, threshold, v0, *, order, reset, detach_reset)` for a spike that JAX can trace.
+def lif_scan(
+    surrogate: Callable[[Array], Array], *operands: Array, order: str, reset: str | None, detach_reset: bool
+) -> list[Array]:
+    """Return spikes, final membrane and the membrane of each step, for a spike that JAX can trace.
 
-    It returns the spikes, the final membrane and the membrane of each step.
+    The operands are current, decay, threshold and v0, as `fused.lif` takes them.
     """
+
+    def lif_scan(*operands: Array) -> tuple[Array, ...]:
+        return fused.lif(surrogate, *operands, order=order, reset=reset, detach_reset=detach_reset)[:3]
+
+    program = jax.make_jaxpr(lif_scan)(*operands)
     try:
-        return _kept_scan(_Snapshot(surrogate))
-    except TypeError:  # something cannot be hashed
-        return _new_scan(surrogate)
+        run = _kept(_Program(program.jaxpr))
+    except _NotComparableError:
+        run = _compiled(program.jaxpr)
+    return run(program.consts, *operands)
 
 
-class _Snapshot:
-    """A surrogate as a key: equal to another one if the surrogates and their attributes are equal.
+def _compiled(jaxpr: Jaxpr) -> Callable[..., list[Array]]:
+    def lif_scan(consts: list[Any], *operands: Array) -> list[Array]:
+        return jaxpr_as_fun(ClosedJaxpr(jaxpr, consts))(*operands)
 
-    Without the attributes, an object that was changed in place would get the scan of its earlier values.
-    """
+    return jax.jit(lif_scan)
 
-    def __init__(self, surrogate: Callable[[Array], Array]):
-        self.surrogate = surrogate
-        self._key = (surrogate, _attributes(surrogate))
+
+class _Program:
+    """A jaxpr as a key: equal to every jaxpr with the same equations."""
+
+    def __init__(self, jaxpr: Jaxpr):
+        self.jaxpr = jaxpr
+        self._key = _key_of_jaxpr(jaxpr)
+        self._hash = hash(self._key)
 
     def __hash__(self) -> int:
-        return hash(self._key)
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Snapshot) and self._key == other._key
+        return isinstance(other, _Program) and self._key == other._key
 
 
-def _attributes(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, MethodType):
-        return value.__self__, *_attributes(value.__self__)
-    if isinstance(value, FunctionType):
-        return tuple(cell.cell_contents for cell in value.__closure__ or ())
-    slots = [cls.__dict__.get("__slots__", ()) for cls in type(value).__mro__]
-    of_slots = (name for names in slots for name in ((names,) if isinstance(names, str) else names))
-    # `functools.wraps` copies names like `__annotations__`, which cannot be hashed and change nothing.
-    names = [name for name in (*getattr(value, "__dict__", ()), *of_slots) if not name.startswith("__")]
-    return tuple((name, getattr(value, name, None)) for name in names)
+@functools.lru_cache(maxsize=KEPT_PROGRAMS)
+def _kept(program: _Program) -> Callable[..., list[Array]]:
+    return _compiled(program.jaxpr)
 
 
-@functools.lru_cache(maxsize=KEPT_SCANS)
-def _kept_scan(snapshot: _Snapshot) -> Callable[..., tuple[Array, Array, Array]]:
-    return _new_scan(snapshot.surrogate)
+class _NotComparableError(Exception):
+    """A jaxpr has a part whose equality cannot be told, such as the rule of a `jax.custom_jvp`."""
 
 
-def _new_scan(surrogate: Callable[[Array], Array]) -> Callable[..., tuple[Array, Array, Array]]:
-    def lif_scan(*operands: Array, order: str, reset: str | None, detach_reset: bool) -> tuple[Array, Array, Array]:
-        outs = fused.lif(surrogate, *operands, order=order, reset=reset, detach_reset=detach_reset)
-        return outs[:3]
+def _key_of_jaxpr(jaxpr: Jaxpr) -> Hashable:
+    numbers: dict[Var, int] = {}
 
-    return jax.jit(lif_scan, static_argnames=("order", "reset", "detach_reset"))
+    def key_of_atom(atom: Any) -> Hashable:
+        if isinstance(atom, Literal):
+            return atom.aval, np.asarray(atom.val).tobytes()
+        return numbers.setdefault(atom, len(numbers)), atom.aval
+
+    return (
+        tuple(map(key_of_atom, (*jaxpr.constvars, *jaxpr.invars))),
+        len(jaxpr.constvars),
+        tuple(
+            (
+                equation.primitive,
+                _key_of_param(equation.params),
+                tuple(map(key_of_atom, equation.invars)),
+                tuple(map(key_of_atom, equation.outvars)),
+            )
+            for equation in jaxpr.eqns
+        ),
+        tuple(map(key_of_atom, jaxpr.outvars)),
+    )
+
+
+def _key_of_param(param: Any) -> Hashable:
+    if isinstance(param, ClosedJaxpr):
+        return _key_of_jaxpr(param.jaxpr), tuple(map(_key_of_param, param.consts))
+    if isinstance(param, Jaxpr):
+        return _key_of_jaxpr(param)
+    if isinstance(param, dict):
+        return tuple((name, _key_of_param(value)) for name, value in sorted(param.items()))
+    if isinstance(param, (tuple, list)):
+        return type(param), tuple(map(_key_of_param, param))
+    if isinstance(param, (float, complex, np.generic)):
+        return type(param), np.asarray(param).tobytes()  # tells -0.0 from 0.0
+    is_mesh = isinstance(param, (jax.sharding.Mesh, jax.sharding.AbstractMesh))
+    is_function = callable(param) and not isinstance(param, type) and not is_mesh
+    if is_function or hasattr(param, "call_wrapped"):
+        raise _NotComparableError
+    try:
+        hash(param)
+    except TypeError:
+        raise _NotComparableError from None
+    return type(param), param

@@ -16,7 +16,7 @@ from jax.sharding import AxisType
 from jax.typing import ArrayLike
 
 from spikegrad.kernel_parameters import kernel_parameters
-from spikegrad.lif_scan import compiled_scan
+from spikegrad.lif_scan import lif_scan
 from spikegrad.parameters import as_input, as_number_or_array, check_real
 from spikegrad.primitives import lif as primitive
 from spikegrad.primitives.binding import unified
@@ -32,7 +32,7 @@ RESETS = ("subtract", "zero", None)
 ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
 
 SYMBOLIC_CHECKPOINT_EVERY = 32
-"""Where the number of steps is not known yet (`jax.export`); that of some 1000 steps."""
+"""The default where the number of steps is symbolic (`jax.export`): about the default for 1000 steps."""
 
 LARGEST_SYMBOLIC_CHECKPOINT_EVERY = 2**30
 """There jax computes the number of checkpoints in int32, and adds this to the number of steps."""
@@ -101,7 +101,11 @@ def lif(
     return_membrane: bool = False,
     checkpoint_every: SupportsIndex | None = None,
 ) -> tuple[Array, Array] | tuple[Array, Array, Array]:
-    r"""A layer of leaky integrate-and-fire neurons over all time steps, by one kernel forward and one backward.
+    r"""A layer of leaky integrate-and-fire neurons over all time steps.
+
+    For float16, bfloat16, float32 and float64, and a surrogate with scalar parameters (see `surrogate`), the layer may
+    run as one kernel forward and one backward. The kernel policy (`spikegrad.use_kernels`) decides. Everything else is
+    plain HLO.
 
     With x the current, v the membrane that is handed from step to step, u the one that is compared with the threshold
     and H the step of `surrogate`, a time step is, by `order`,
@@ -111,7 +115,7 @@ def lif(
     .. math:: u_t = \mathrm{decay} \, v_{t-1} + x_t, \quad s_t = H(u_t - \mathrm{threshold}), \quad v_t = R(u_t, s_t)
 
     with :math:`R(u, s) = u - s \, \mathrm{threshold}` for the reset ``"subtract"``, :math:`u (1 - s)` for ``"zero"``
-    and :math:`u` for None: that of SpikingJelly.
+    and :math:`u` for None. SpikingJelly uses this order.
 
     ``"reset_undecayed"``: what is subtracted was not there to decay, and is so one step after the spike,
 
@@ -119,7 +123,7 @@ def lif(
         u_t = \mathrm{decay} \, u_{t-1} + x_t - s_{t-1} \, \mathrm{threshold}, \quad
         s_t = H(u_t - \mathrm{threshold}), \quad v_t = u_t
 
-    with :math:`s_{-1} = H(v_{-1} - \mathrm{threshold})`: that of snnTorch's ``"subtract"``, which has
+    with :math:`s_{-1} = H(v_{-1} - \mathrm{threshold})`. snnTorch's ``"subtract"`` is this order with
     `detach_reset=True`. For ``"zero"`` it is
     :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_{t-1}) + x_t`.
 
@@ -129,15 +133,15 @@ def lif(
         s_t = H(u_{t-1} - \mathrm{threshold}), \quad
         u_t = \mathrm{decay} \, u_{t-1} + x_t - s_t \, \mathrm{threshold}, \quad v_t = u_t
 
-    (``"zero"``: :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_t) + x_t`): that of spyx.
+    (``"zero"``: :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_t) + x_t`). spyx uses this order.
 
     An integrate-and-fire neuron has `decay=1`. Where a library scales its input, do so before:
     `lif((1 - decay) * x, decay, threshold)`.
 
-    The derivatives by current, decay, threshold and v0 are those of the recurrence with the surrogate in place of that
-    of H, in forward and reverse mode; those of second and higher order are found by `lax.scan`. Reverse mode keeps the
-    current and v before every `checkpoint_every`-th step, and computes the rest again. (By a surrogate that runs as
-    `lax.scan`, see below, it keeps what JAX keeps of a scan: every step.)
+    The derivatives by current, decay, threshold and v0 are the derivatives of the recurrence, with the surrogate as the
+    derivative of H, in forward and reverse mode. Second and higher derivatives run as `lax.scan`. Reverse mode keeps
+    the current and v before every `checkpoint_every`-th step, and computes the rest again. (For a surrogate that runs
+    as `lax.scan`, see below, it keeps every step, as JAX does for a scan.)
 
     Long recordings go chunk by chunk: `v_final` of one is the `v0` of the next, with the spikes and gradients of one
     call.
@@ -145,25 +149,27 @@ def lif(
     With the default kernel policy, a layer of at most four steps is unrolled in plain HLO where that was measured to be
     faster: on GPUs, and on CPUs from 40,000 elements on. XLA may contract products and sums there, so its spikes equal
     the kernel's except where a membrane lies within rounding of the threshold. `spikegrad.kernels(True)` gives the same
-    bits on every platform.
+    bits on CPUs with fused multiply-add and on GPUs, where the layer has a kernel. TPUs have no kernels.
 
     Args:
         current: the input of each neuron at each step, `[T, ...]`, any real dtype. Integers and booleans become float32
             (float64 where x64 is on).
         decay: what is left of the membrane after a step; a number or an array that broadcasts to a step, `[...]`.
-        threshold: that of the spike, finite; likewise. An infinite one makes the membrane NaN where it is subtracted,
-            and of a NaN nothing spikes. A neuron that never spikes has `reset=None` and nobody who looks at its spikes.
+        threshold: the threshold of the spike, finite; likewise. Subtracting an infinite one makes the
+            membrane NaN, and a NaN membrane never spikes. For a non-spiking readout, use `reset=None` and ignore the
+            spikes.
         v0: the membrane before the first step; likewise. 0 by default.
         reset: what a spike does to the membrane.
         detach_reset: whether the spike that resets is a constant to the derivatives.
-        order: that of charge, spike and reset in a step.
-        surrogate: the derivative of the spike. `GaussianGrad`, `MultiGaussianGrad` and `Sigmoid` with numbers as their
-            parameters run on the kernels: those of spikegrad, of `spikegrad.compat.braintools`, and of
+        order: the order of charge, spike and reset in a step.
+        surrogate: the derivative of the spike. A kernel is possible for `GaussianGrad`, `MultiGaussianGrad` and
+            `Sigmoid` with scalar parameters: the classes of spikegrad, of `spikegrad.compat.braintools`, and of
             `braintools.surrogate` 0.2 to 0.4. All of them have the true derivatives of every order in the layer, also
-            in braintools before 0.4, where second derivatives are 0. All other surrogates run as `lax.scan`. Any
+            in braintools before 0.4, where second derivatives are 0. A kernel is also possible for a
+            `spikegrad.Surrogate` that defines `kernel_parameters`. All other surrogates run as `lax.scan`. Any
             callable is accepted: it must return 1 where its argument is >= 0 and 0 elsewhere, which is not checked.
-            Outside `jit` the scan is compiled once for equal surrogates with equal attributes; it is compiled at each
-            call if the surrogate or an attribute cannot be hashed.
+            Outside `jit` such a layer is traced at each call, which takes some milliseconds, and compiled once for
+            equal traces; with a `jax.custom_jvp`, a `jax.custom_vjp` or a callback it is compiled at each call.
         return_membrane: whether to return u too, as it is after the charge of each step.
         checkpoint_every: steps between two membranes that reverse mode keeps; by default about sqrt(T), which is the
             least memory for keeping and recomputing together.
@@ -175,7 +181,7 @@ def lif(
         products are rounded one by one, as NumPy does it.
 
     Raises:
-        TypeError: the current is complex, or another operand is no real number.
+        TypeError: the current is complex or no number, or another operand is no real number.
         ValueError: the current has no axis of time, or is sharded over it explicitly; an operand does not broadcast to
             a step; an option is none of its values.
 
@@ -201,8 +207,8 @@ def lif(
     if kernel is None:
         operands = unified(current, decay, threshold, v0)
         arrays = as_arrays(operands, ("time", "state", "state", "state"), current, axis=0)
-        scan = compiled_scan(surrogate)
-        spikes, v_final, membrane = scan(*arrays, order=order, reset=reset, detach_reset=detach_reset)
+        options: dict[str, Any] = {"order": order, "reset": reset, "detach_reset": detach_reset}
+        spikes, v_final, membrane = lif_scan(surrogate, *arrays, **options)
         return (spikes, v_final, membrane) if return_membrane else (spikes, v_final)
     if isinstance(current.shape[0], int) and current.shape[0] == 0:
         (v_final,) = as_arrays(unified(current, v0)[1:], ("state",), current, axis=0)
@@ -249,7 +255,7 @@ def _checkpoint_every(every: SupportsIndex | None, steps: Any) -> int:
 
 def _as_state(name: str, value: ArrayLike, step: ShapedArray) -> Array:
     """What a neuron has once, as the primitives take it: of rank 0, or a number for each neuron."""
-    value = as_number_or_array(value)
+    value = as_number_or_array(name, value)
     check_real(name, value)
     state = jnp.asarray(value, step.dtype)
     if state.ndim == 0:

@@ -22,15 +22,25 @@ def _unwrapped(value: Any) -> Any:
     return value.__jax_array__() if _wraps_array(value) else value
 
 
-def as_number_or_array(value: Any) -> Any:
+def _not_real(name: str, value: Any) -> TypeError:
+    return TypeError(f"{name} must be a real number or an array of them, and is {value!r}")
+
+
+def as_number_or_array(name: str, value: Any) -> Any:
     """Return a JAX array for an object with `__jax_array__` and for a sequence of JAX arrays; else the value itself.
 
     NumPy cannot convert either of them under a trace.
+
+    Raises:
+        TypeError: a sequence of JAX arrays also holds something else than numbers, or is ragged.
     """
     if isinstance(value, (list, tuple)):
         leaves = jax.tree.leaves(value, is_leaf=_wraps_array)
         if any(isinstance(leaf, Array) or _wraps_array(leaf) for leaf in leaves):
-            return jnp.asarray(jax.tree.map(_unwrapped, value, is_leaf=_wraps_array))
+            try:
+                return jnp.asarray(jax.tree.map(_unwrapped, value, is_leaf=_wraps_array))
+            except (TypeError, ValueError) as error:
+                raise _not_real(name, value) from error
     return _unwrapped(value)
 
 
@@ -38,23 +48,31 @@ def as_input(x: ArrayLike, *, name: str = "x") -> Array:
     """Return x as a floating-point array. Integers and booleans become float32 (float64 where x64 is on).
 
     Raises:
-        TypeError: x is complex, or has a dtype without zero and sign.
+        TypeError: x is complex or no number, or has a dtype without zero and sign.
     """
-    x = as_number_or_array(x)
+    x = as_number_or_array(name, x)
     # Skip `asarray` for arrays: on jax 0.8 it inserts a conversion that breaks explicit sharding under `vmap`.
     x = x if isinstance(x, Array) else jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"{name} must be real, since {name} >= 0 has no meaning otherwise, and has dtype {x.dtype}")
     if x.dtype == jnp.float8_e8m0fnu:
         raise TypeError(f"{name} has dtype {x.dtype}, which has no 0 and no sign; convert it first")
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return x
+    if not jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != jnp.bool:
+        raise _not_real(name, x)
+    return x.astype(jnp.result_type(float))
 
 
 def check_real(name: str, value: Any) -> None:
     """Raises where a value is no real number or array of them, without waiting for it."""
-    dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
-    if dtype.kind not in "fiu" and not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"{name} must be a real number or an array of them, and is {value!r}")
+    try:
+        dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
+    except ValueError as error:  # a ragged sequence
+        raise _not_real(name, value) from error
+    # The dtype of random keys has no `kind`, and int4 has kind "V".
+    if not any(jnp.issubdtype(dtype, real) for real in (jnp.floating, jnp.integer)):
+        raise _not_real(name, value)
 
 
 def check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float64) -> None:
@@ -75,7 +93,7 @@ def check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float6
 def as_parameter(name: str, value: ArrayLike, x: Array | ShapedArray, *, positive: bool = False) -> Array:
     """A parameter as the primitives take it: in x's wide dtype, of rank 0 or of x's rank."""
     wide = wide_dtype(x.dtype)
-    value = as_number_or_array(value)
+    value = as_number_or_array(name, value)
     check_value(name, value, positive=positive, dtype=wide)
     shape = np.shape(value)
     if len(shape) > x.ndim or any(p not in (1, s) for p, s in zip(shape[::-1], x.shape[::-1], strict=False)):

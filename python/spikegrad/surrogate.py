@@ -1,4 +1,4 @@
-"""`Surrogate`: the base of every surrogate, and all that a user's own one needs."""
+"""`Surrogate`: the base class of every surrogate, also of a user's own ones."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from spikegrad.primitives.sloped_spike import sloped_spike
 
 
 class Surrogate:
-    """A Heaviside step whose derivative is what a subclass says.
+    """A Heaviside step whose derivative a subclass defines.
 
-    Write `surrogate_grad(x)` in `jax.numpy`, elementwise and in x's dtype, and call the object: forward it is the step,
-    on the kernel; its derivative is `surrogate_grad`, whose own derivatives are those that JAX finds, to every order
-    and in both modes. Under `jit` XLA fuses the gradient with what stands around it, and drops it where nobody
-    differentiates. What `surrogate_grad` depends on besides x (attributes that are traced, say) has the gradient 0
-    through the spike, and its true one through the spike's derivative.
+    Write `surrogate_grad(x)` in `jax.numpy`, elementwise and in x's dtype, and call the object. Its value is the step,
+    and its derivative is `surrogate_grad`. JAX differentiates `surrogate_grad` further, to every order and in forward
+    and reverse mode. Under `jit` XLA fuses the derivative with the operations around it, and removes it from programs
+    without differentiation. For float16, bfloat16, float32 and float64 the kernel policy (`spikegrad.use_kernels`)
+    decides whether the step calls a kernel. Every other dtype has plain HLO.
 
-    A frozen dataclass is the way to have parameters: objects of equal ones are equal, and as static arguments of `jit`
-    trace once.
+    Other values in `surrogate_grad`, such as traced attributes, have the gradient 0 through the spike. Through the
+    spike's derivative they have their true gradient.
+
+    For parameters, use a frozen dataclass: objects with equal parameters are equal, and as static arguments of `jit`
+    they trace once.
 
     `surrogate_fun(x)`, the smooth function whose derivative is `surrogate_grad`, is optional: nothing here calls it.
 
@@ -54,8 +57,8 @@ class Surrogate:
         Integers and booleans become float32 (float64 where x64 is on) before `surrogate_grad` is called with them.
 
         Raises:
-            TypeError: x is complex, or `surrogate_grad` has another dtype than x. A weakly typed result, such as
-                `jnp.where(jnp.abs(x) > 1, 0.0, 1.0)`, is cast to x's dtype.
+            TypeError: x is complex or no number, or `surrogate_grad` has another dtype than x. A weakly typed result,
+                such as `jnp.where(jnp.abs(x) > 1, 0.0, 1.0)`, is cast to x's dtype.
             ValueError: `surrogate_grad` has another shape than x.
         """
         return self._sloped_spike(as_input(x))
@@ -63,8 +66,14 @@ class Surrogate:
     def kernel_parameters(self, x: Array | ShapedArray) -> tuple[str, tuple[Array, ...]] | None:
         """Return the kernel family of the spike and its parameters, or None where the spike has no kernel family.
 
-        A layer such as `spikegrad.lif` asks this method whether it can run on the kernels. None, the default, makes the
-        layer call the surrogate itself inside `lax.scan`.
+        Override this method to let layers such as `spikegrad.lif` use a kernel family. The derivative of the family
+        must equal `surrogate_grad`; this is not checked. With None, the default, a layer calls the surrogate itself
+        inside `lax.scan`.
+
+        The method counts only if no class below the one that defines it overrides `surrogate_grad` or `__call__`. Below
+        means earlier in the MRO; attributes of the instance come first. So a subclass that overrides only
+        `surrogate_grad` runs inside `lax.scan`, with its own derivative. A subclass that changes the derivative in
+        another way, such as by a method that `surrogate_grad` calls, must override `kernel_parameters` too.
 
         Args:
             x: the input that the spike will have, or its abstract value. The parameters get its wide dtype (float32, or
@@ -72,7 +81,7 @@ class Surrogate:
 
         Returns:
             The name of a family in `spikegrad.primitives.families.FAMILIES` and the operands after x of the primitive
-            `spike`; or None.
+            `spike`; or None. Layers raise a ValueError for an unknown name.
         """
         return None
 
@@ -90,7 +99,7 @@ class Surrogate:
         return slope
 
     def surrogate_grad(self, x: Array) -> Array:
-        """The derivative that stands in for that of the step, in x's shape and dtype."""
+        """The derivative that replaces the derivative of the step, in x's shape and dtype."""
         raise NotImplementedError(f"{type(self).__name__} must define surrogate_grad(x)")
 
     def surrogate_fun(self, x: Array) -> Array:

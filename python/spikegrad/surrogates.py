@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Hashable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
 from jax import Array
@@ -40,11 +41,11 @@ def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) 
         x: the input, any shape, any real dtype; typically membrane minus threshold. Integers and booleans become
             float32 (float64 where x64 is on).
         sigma: the standard deviation, > 0. A number or an array that broadcasts to x; a changed value compiles nothing.
-        alpha: the factor in front, finite. Likewise.
+        alpha: the factor in front, finite. A number or an array, as for sigma.
 
     Returns:
-        An array of x's shape and floating dtype. float16, bfloat16, float32 and float64 run on the kernels if sigma
-        and alpha are scalars; everything else is computed in `jax.numpy`.
+        An array of x's shape and floating dtype. For float16, bfloat16, float32 and float64 with scalar parameters the
+        kernel policy (`spikegrad.use_kernels`) decides whether a kernel is called. Everything else is plain HLO.
 
     Raises:
         TypeError: x is complex, or a parameter is no real number.
@@ -66,7 +67,7 @@ def _multi_gaussian_parameters(
     x: Array | ShapedArray, h: ArrayLike, s: ArrayLike, sigma: ArrayLike, scale: ArrayLike
 ) -> tuple[Array, ...]:
     given: Mapping[str, Any] = {"h": h, "s": s, "sigma": sigma, "scale": scale}
-    given = {name: as_number_or_array(value) for name, value in given.items()}
+    given = {name: as_number_or_array(name, value) for name, value in given.items()}
     positive = ("s", "sigma")
     for name, value in given.items():
         check_value(name, value, positive=name in positive)
@@ -166,20 +167,37 @@ class FamilySurrogate(Surrogate):
     _names: ClassVar[tuple[str, ...]]
     _positive: ClassVar[frozenset[str]]
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuse dataclasses: they replace `__init__` and `__eq__` by methods that skip the parameters."""
+        if dataclasses.is_dataclass(cls):
+            raise TypeError(
+                f"{cls.__name__} is a dataclass, and a subclass of GaussianGrad, MultiGaussianGrad or Sigmoid cannot "
+                "be one; derive the dataclass from spikegrad.Surrogate, or write __init__ in place of the decorator"
+            )
+        return super().__new__(cls)
+
     def __init__(self, **parameters: ArrayLike):
+        if hasattr(self, "_is_made"):
+            raise AttributeError(f"{type(self).__name__} is immutable; make a new one instead of calling __init__")
         for name, given in parameters.items():
-            value = as_number_or_array(given)
+            value = as_number_or_array(name, given)
             check_value(name, value, positive=name in self._positive)
             object.__setattr__(self, name, as_field(value))
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Make instances immutable when the `__init__` of their own class has returned."""
         super().__init_subclass__(**options)
-        if "__init__" not in cls.__dict__:
-            return
-        init = cls.__init__
+        definer = next(base for base in cls.__mro__ if "__init__" in vars(base))
+        if definer is not cls and issubclass(definer, FamilySurrogate):
+            return  # seals already
 
-        @functools.wraps(init)
+        def inherited(self: FamilySurrogate, *args: Any, **kwargs: Any) -> None:
+            # Not `definer.__init__`: in a subclass of cls the next class of the MRO can be another one.
+            super(cls, self).__init__(*args, **kwargs)
+
+        init = cls.__init__ if definer is cls else inherited
+
+        @functools.wraps(cls.__init__)
         def init_and_seal(self: FamilySurrogate, *args: Any, **kwargs: Any) -> None:
             init(self, *args, **kwargs)
             if type(self).__init__ is init_and_seal:
@@ -190,24 +208,25 @@ class FamilySurrogate(Surrogate):
     def _parameters(self, x: Array | ShapedArray) -> tuple[Array, ...]:
         raise NotImplementedError
 
-    def _is_of_family(self) -> bool:
-        """Whether the derivative is the family's: not where a subclass or the instance overrides `surrogate_grad`."""
-        return getattr(self.surrogate_grad, "__func__", None) is FamilySurrogate.surrogate_grad
+    def _has_family_spike(self) -> bool:
+        """Whether the primitive `spike` has the right gradients by the parameters, which are 0."""
+        return True
+
+    def _overrides_grad(self) -> bool:
+        return getattr(self.surrogate_grad, "__func__", None) is not FamilySurrogate.surrogate_grad
 
     def __call__(self, x: ArrayLike) -> Array:
         """The spike of x, in x's shape and floating dtype."""
         x = as_input(x)
-        if not self._is_of_family():
+        if self._overrides_grad() or not self._has_family_spike():
             return self._sloped_spike(x)
         return spike(x, *self._parameters(x), family=self._family)
 
     def kernel_parameters(self, x: Array | ShapedArray) -> tuple[str, tuple[Array, ...]] | None:
-        if type(self).__call__ is not FamilySurrogate.__call__ or not self._is_of_family():
-            return None
-        return self._family, self._parameters(x)
+        return (self._family, self._parameters(x)) if self._has_family_spike() else None
 
     def surrogate_grad(self, x: ArrayLike) -> Array:
-        """The derivative g(x) that stands in for the derivative of the step, in x's shape and dtype; differentiable.
+        """The derivative g(x) that replaces the derivative of the step, in x's shape and dtype; differentiable.
 
         Raises:
             TypeError: x is complex.
@@ -232,7 +251,9 @@ class FamilySurrogate(Surrogate):
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable")
+        if name in self._names or hasattr(self, "_is_made"):
+            raise AttributeError(f"{type(self).__name__} is immutable")
+        object.__delattr__(self, name)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)}' for name in self.fields)})"
@@ -261,9 +282,9 @@ class FamilySurrogate(Surrogate):
 class GaussianGrad(FamilySurrogate):
     r"""The spike with the Gaussian as its derivative, as an object to call.
 
-    `GaussianGrad(sigma, alpha)(x)` is `gaussian_grad(x, sigma, alpha)`, which see. The object is opaque (no pytree, no
-    module: libraries that train whatever arrays they find in a module find none), immutable, picklable, and equal to
-    another of the same parameters, so that as a static argument of `jit` it traces once. `surrogate_fun` is
+    `GaussianGrad(sigma, alpha)(x)` equals `gaussian_grad(x, sigma, alpha)`. The object is immutable and picklable. It
+    is no pytree and no module, so a library that trains the arrays of a module finds none in it. Two objects with equal
+    parameters are equal, and as static arguments of `jit` they trace once. `surrogate_fun` is
     :math:`\alpha \Phi(x / \sigma)`, from 0 to alpha.
 
     Args:
@@ -287,6 +308,9 @@ class GaussianGrad(FamilySurrogate):
     hash and repr use the names in the class attribute `fields`, by default the parameters. Add each attribute that
     changes the derivative, since a function compiled by `jit` with a static surrogate serves every equal one. Copies
     and pickles keep all attributes.
+
+    A subclass cannot be a dataclass: making an instance raises a TypeError. Derive the dataclass from
+    `spikegrad.Surrogate`, or write `__init__` as here:
 
     >>> class Damped(GaussianGrad):
     ...     fields = (*GaussianGrad.fields, "gain")
@@ -322,9 +346,9 @@ class GaussianGrad(FamilySurrogate):
 class MultiGaussianGrad(FamilySurrogate):
     r"""The spike with the multi-Gaussian as its derivative, as an object to call.
 
-    `MultiGaussianGrad(h, s, sigma, scale)(x)` is `multi_gaussian_grad(x, h, s, sigma, scale)`, which see; what holds of
-    `GaussianGrad` as an object holds of it. `surrogate_fun` is the same sum of :math:`\Phi((x - \mu) / \sigma)`, from 0
-    to `scale * (1 - h)`.
+    `MultiGaussianGrad(h, s, sigma, scale)(x)` equals `multi_gaussian_grad(x, h, s, sigma, scale)`. The object has the
+    same properties as a `GaussianGrad`, and subclasses follow the same rules. `surrogate_fun` is the same sum of
+    :math:`\Phi((x - \mu) / \sigma)`, from 0 to `scale * (1 - h)`.
 
     Args:
         h: the weight of the two negative Gaussians, finite.
@@ -361,8 +385,8 @@ class MultiGaussianGrad(FamilySurrogate):
 class Sigmoid(FamilySurrogate):
     r"""The spike with the derivative of the logistic function as its derivative, as an object to call.
 
-    `Sigmoid(alpha)(x)` is `sigmoid(x, alpha)`, which see; what holds of `GaussianGrad` as an object holds of it.
-    `surrogate_fun` is the logistic function :math:`1 / (1 + e^{-\alpha x})`.
+    `Sigmoid(alpha)(x)` equals `sigmoid(x, alpha)`. The object has the same properties as a `GaussianGrad`, and
+    subclasses follow the same rules. `surrogate_fun` is the logistic function :math:`1 / (1 + e^{-\alpha x})`.
 
     Args:
         alpha: the steepness, > 0.

@@ -50,9 +50,9 @@ class Surrogate(_OutputFollowsParameters):
 class _FamilySurrogate(_OutputFollowsParameters, surrogates.FamilySurrogate):
     __slots__ = ()
 
-    def _is_of_family(self) -> bool:
+    def _has_family_spike(self) -> bool:
         # A number has no gradient, so the family's own spike is right for it.
-        return super()._is_of_family() and all(isinstance(getattr(self, name), float) for name in self._names)
+        return all(isinstance(getattr(self, name), float) for name in self._names)
 
 
 class GaussianGrad(_FamilySurrogate, surrogates.GaussianGrad):

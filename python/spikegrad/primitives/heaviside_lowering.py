@@ -32,7 +32,7 @@ def lower_to_heaviside(primitive: Primitive) -> None:
     def define(platform: str) -> None:
         def lower(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
             x = ctx.avals_in[0]
-            if x.dtype in KERNEL_DTYPES and calls_kernel(params["kernels"], platform, "spike", x.shape):
+            if x.dtype in KERNEL_DTYPES and calls_kernel(params["kernels"], platform, "spike", x):
                 return _lower_to_kernel(ctx, *operands, partitionable=not is_for_one_device(ctx), **params)
             return _lower_to_fused(ctx, *operands, **params)
 

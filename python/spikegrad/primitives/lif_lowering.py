@@ -85,7 +85,7 @@ def define_lowering(
             current, steps = ctx.avals_in[0], ctx.avals_in[0].shape[params["axis"]]
             scalars = all(parameter.ndim == 0 for parameter in ctx.avals_in[first_parameter:])
             has_kernel = scalars and current.dtype in KERNEL_DTYPES
-            if has_kernel and calls_kernel(params["kernels"], platform, "lif", current.shape, steps):
+            if has_kernel and calls_kernel(params["kernels"], platform, "lif", current, steps):
                 return to_kernel(ctx, *operands, partitionable=not is_for_one_device(ctx), **params)
             return to_scan(ctx, *operands, **params)
 

@@ -157,7 +157,7 @@ def _define_lowering(platform: str | None, exponent: Exponent) -> None:
         x, _, *parameters = ctx.avals_in
         scalars = all(parameter.ndim == 0 for parameter in parameters)
         has_kernel = platform in targets.PLATFORMS and scalars and x.dtype in KERNEL_DTYPES and params["order"] >= 0
-        if has_kernel and calls_kernel(params["kernels"], str(platform), "spike_derivative", x.shape):
+        if has_kernel and calls_kernel(params["kernels"], str(platform), "spike_derivative", x):
             return _lower_to_kernel(ctx, *operands, partitionable=not is_for_one_device(ctx), **params)
         return lower_to_fused(ctx, *operands, **params)
 
