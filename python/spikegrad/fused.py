@@ -54,15 +54,11 @@ def gaussian_mixture_derivative(x: Array, t: Array, *parameters: Array, order: i
     """`t g^(order)(x)` for `g(x) = sum of w / (sigma sqrt(2 pi)) exp(-(x - mu)^2 / (2 sigma^2))`, in x's dtype.
 
     The parameters are w, mu, sigma of each term. Order -1 is the sum of `w Phi((x - mu) / sigma)`. The result is NaN
-    where a sigma is not positive or a parameter not finite, since a traced value cannot raise.
+    where a sigma is not a positive normal number or a parameter is not finite, since a traced value cannot raise.
     """
     wide = wide_dtype(x.dtype)
     terms = [
-        (
-            _nan_unless((sigma >= jnp.finfo(wide).tiny) & jnp.isfinite(sigma) & jnp.isfinite(w) & jnp.isfinite(mu), w),
-            mu,
-            sigma,
-        )
+        (_nan_unless(_usable(sigma) & jnp.isfinite(w) & jnp.isfinite(mu), w), mu, sigma)
         for w, mu, sigma in zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True)
     ]
     x_wide, t_wide = x.astype(wide), t.astype(wide)
@@ -76,6 +72,11 @@ def gaussian_mixture_derivative(x: Array, t: Array, *parameters: Array, order: i
 
 
 Terms = list[tuple[Array, Array, Array]]
+
+
+def _usable(scale: Array) -> Array:
+    """Whether a sigma or an alpha is a positive normal number: XLA on CPUs takes a subnormal one for 0."""
+    return (scale >= jnp.finfo(scale.dtype).tiny) & jnp.isfinite(scale)
 
 
 def _nan_unless(valid: Array, value: Array) -> Array:
@@ -275,12 +276,13 @@ def _largest_z(order: int, dtype: jnp.dtype) -> float:
 
 
 def sigmoid_derivative(x: Array, t: Array, alpha: Array, *, order: int, exponent: Exponent) -> Array:
-    """`t g^(order)(x)` for `g(x) = alpha s (1 - s)`, `s = expit(alpha x)`, in x's dtype; NaN unless alpha > 0, finite.
+    """`t g^(order)(x)` for `g(x) = alpha s (1 - s)`, `s = expit(alpha x)`, in x's dtype.
 
-    With `p = exp(-alpha |x|)`, g is `alpha p / (1 + p)^2`. Order -1 is s.
+    With `p = exp(-alpha |x|)`, g is `alpha p / (1 + p)^2`. Order -1 is s. The result is NaN where alpha is not a
+    positive normal number.
     """
     wide = wide_dtype(x.dtype)
-    alpha = _nan_unless((alpha >= jnp.finfo(wide).tiny) & jnp.isfinite(alpha), alpha)
+    alpha = _nan_unless(_usable(alpha), alpha)
     x_wide, t_wide = x.astype(wide), t.astype(wide)
     if order < 0:
         return (t_wide * expit(alpha * x_wide)).astype(x.dtype)
@@ -348,7 +350,7 @@ def _sigmoid_factor(p: Array, x: Array, alpha: Array, rate: Array, order: int) -
     signed = [(-1) ** k * c for k, c in enumerate(eulerian)]
     if order % 2:
         signed = list(itertools.accumulate(signed))[:-1]
-    # In float32 numbers up to 2^100; from order 52 on the smallest coefficients are then subnormal.
+    # The largest coefficient is near 2^100 in float32. From order 52 on the smallest ones are then subnormal.
     shift = max(0, max(map(abs, signed)).bit_length() - (float_pairs.exponent_bias(p.dtype) - 27))
     polynomial = jnp.zeros_like(p)
     for c in reversed(signed):
