@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 import pytest
 from families import CASES
-from spikegrad import GaussianGrad, MultiGaussianGrad, Sigmoid, gaussian_grad, multi_gaussian_grad, surrogates
+from spikegrad import GaussianGrad, MultiGaussianGrad, Sigmoid, gaussian_grad, multi_gaussian_grad, sigmoid, surrogates
 from spikegrad.compat import braintools as compat
 
 EVERY_PARAMETER = [(case, name) for case in CASES for name in case.parameters]
@@ -234,6 +234,21 @@ def test_parameters_must_be_in_range_where_they_are_held():
                 gaussian_grad(x, **{name: 1e39})
         with pytest.raises(ValueError, match=r"s \* sigma must be finite in float32, .* and is 1e\+40"):
             MultiGaussianGrad(s=1e20, sigma=1e20)(x)
+
+
+def test_positive_parameters_must_be_normal_where_they_are_held():
+    """XLA flushes subnormal numbers on CPUs: sigma would be 0 there, and the derivative NaN."""
+    smallest = r"must be at least 1\.1754944e-38 in float32, .* and is 1e-38"
+    with pytest.raises(ValueError, match=f"sigma {smallest}"):
+        jax.grad(gaussian_grad)(jnp.float32(0), 1e-38, 1e-38)
+    with pytest.raises(ValueError, match=f"sigma {smallest}"):
+        GaussianGrad(1e-38)(jnp.zeros(3, jnp.float16))
+    with pytest.raises(ValueError, match=f"alpha {smallest}"):
+        sigmoid(jnp.zeros(3), 1e-38)
+    with pytest.raises(ValueError, match=r"sigma must be at least 2\.2250738585072014e-308, and is 1e-308"):
+        GaussianGrad(1e-308)
+    assert np.isfinite(gaussian_grad(jnp.zeros(3), 1.2e-38)).all()
+    assert np.isfinite(gaussian_grad(jnp.zeros(3), alpha=1e-38)).all()
 
 
 def test_float64_holds_what_float32_does_not(x64):

@@ -161,3 +161,16 @@ def scaled(value: Array, exponent: Array, t: Array | float) -> Array:
     exponent = jnp.clip(exponent, -2 * bias, 2 * bias - 8)
     before = jnp.minimum(jnp.maximum(exponent, jnp.floor(exponent / 2)), bias - 7)
     return (value * power_of_two(before)) * t * power_of_two(exponent - before)
+
+
+def normalized_product(value: Array, exponent: Array | float, t: Array) -> Array:
+    """value t 2^exponent, for any value and t and an integer exponent of a floating dtype; 0 far below the range.
+
+    Both factors lose their exponents first, so no intermediate result leaves the range unless the result does.
+    """
+    value, value_exponent = mantissa(value)
+    t, t_exponent = mantissa(t)
+    bias = exponent_bias(value.dtype)
+    exponent = jnp.clip(exponent + value_exponent + t_exponent, -2 * bias, 2 * bias)
+    half = jnp.floor(exponent / 2)
+    return value * t * power_of_two(half) * power_of_two(exponent - half)

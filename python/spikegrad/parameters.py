@@ -76,7 +76,12 @@ def check_real(name: str, value: Any) -> None:
 
 
 def check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float64) -> None:
-    """Raises where a concrete parameter is out of its range, as given or held in dtype; tracers pass."""
+    """Raises where a concrete parameter is out of its range, as given or held in dtype; tracers pass.
+
+    Raises:
+        TypeError: the parameter is no real number.
+        ValueError: the parameter is not finite; or it must be positive, and is below the smallest normal number.
+    """
     check_real(name, value)
     if isinstance(value, jax.core.Tracer):
         return
@@ -88,6 +93,10 @@ def check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float6
             raise ValueError(f"{name} must be finite{where}, and is {value!r}")
         if positive and not np.all(held > 0):
             raise ValueError(f"{name} must be greater than 0{where}, and is {value!r}")
+        # XLA flushes subnormal numbers to 0 on CPUs.
+        smallest = np.finfo(held_in).tiny
+        if positive and not np.all(held >= smallest):
+            raise ValueError(f"{name} must be at least {smallest!s}{where}, and is {value!r}")
 
 
 def as_parameter(name: str, value: ArrayLike, x: Array | ShapedArray, *, positive: bool = False) -> Array:

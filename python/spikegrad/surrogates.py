@@ -49,8 +49,9 @@ def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) 
 
     Raises:
         TypeError: x is complex, or a parameter is no real number.
-        ValueError: a parameter does not broadcast to x, or is concrete and out of its range. What is traced cannot be
-            checked: there the derivative is NaN.
+        ValueError: a parameter does not broadcast to x, or is concrete and out of its range. A sigma, s or sigmoid's
+            alpha must be a positive normal number in the dtype that holds it: at least 1.1754944e-38 in float32. A bad
+            traced parameter can't be detected at trace time. It gives NaN.
 
     References:
         B. Yin, F. Corradi, S. M. Bohté, "Accurate and efficient time-domain classification with adaptive spiking
