@@ -32,6 +32,8 @@ runtime_version { major: 13 }  dnn_version_info { major: 9 minor: 12 }
 COLLECTIVE = re.compile(
     r" (all-gather|all-reduce|all-to-all|collective-permute|collective-broadcast|reduce-scatter)(?:-start)?\("
 )
+pytestmark = pytest.mark.usefixtures("kernels_called")
+
 SPECS = [P("i"), P(None, "i"), P("i", "j"), P(("i", "j")), P(None, ("j", "i"))]
 
 
