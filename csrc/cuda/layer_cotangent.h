@@ -289,29 +289,31 @@ __device__ __forceinline__ void pull_back(const LayerCotangent<T, Neuron>& call,
 
 // The slow way, for parameters whose g has no fast one: a neuron after the other, a step at a time, with as many slots
 // as the launch has given the block memory for.
-template <class Gradient, class T, class Neuron>
-__device__ __forceinline__ void pull_back_slowly(const LayerCotangent<T, Neuron>& call, int lanes, int slots,
+template <Operands kOperands, class Stride, class Gradient, class T, class Neuron, class R>
+__device__ __forceinline__ void pull_back_slowly(const LayerCotangent<T, Neuron>& call, int lanes, int slots, R rule,
                                                  const Gradient& gradient) {
   const LayerShape& shape = call.layer.shape;
   const Chunks chunks = chunks_of(shape.steps, call.layer.every, 1, slots);
   const int64_t threads = static_cast<int64_t>(gridDim.x) * blockDim.x;
 #pragma unroll 1
   for (int j = 0; j < lanes; j++) {
-    const Neurons<1, int64_t> neurons(shape, j * threads + static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x);
-    pull_back<Form<1, 1>, Operands::any>(call, chunks, rule_of(call.layer), neurons, gradient, [] { return true; });
+    const Neurons<1, Stride> neurons(shape, j * threads + static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x);
+    pull_back<Form<1, 1>, kOperands>(call, chunks, rule, neurons, gradient, [] { return true; });
   }
 }
 
 // The kernels. Their names are what a profiler shows.
 
-template <class T, class Neuron, class Form, class R, class Family, int kTerms>
+template <class T, class Neuron, class Form, class R, class Family>
 __global__ void __launch_bounds__(kLayerThreads, kLayerBlocks)
     layer_cotangent(LayerCotangent<T, Neuron> call, ParameterAddresses<Family> parameters, Chunks chunks, int slots) {
   const Neurons<Form::lanes, uint32_t> neurons(call.layer.shape);
-  FastGradient<T, Family, kTerms> g{};
+  FastGradient<T, Family, 1> g{};
   bool fast = false;
   pull_back<Form, Operands::common>(call, chunks, R{}, neurons, g, [&] { return fast = g.prepare(parameters); });
-  if (!fast) g.with_slow([&](const auto& slow) { pull_back_slowly(call, Form::lanes, slots, slow); });
+  if (fast) return;
+  g.with_slow(
+      [&](const auto& slow) { pull_back_slowly<Operands::common, uint32_t>(call, Form::lanes, slots, R{}, slow); });
 }
 
 // Whatever the call, and the family's terms.
@@ -327,7 +329,7 @@ __global__ void __launch_bounds__(kLayerThreads, kLayerBlocks)
     if constexpr (std::decay_t<decltype(gradient)>::is_fast) {
       pull_back<AnyForm<T>, Operands::any>(call, chunks, rule_of(call.layer), neurons, gradient, [] { return true; });
     } else {
-      pull_back_slowly(call, 1, slots, gradient);
+      pull_back_slowly<Operands::any, int64_t>(call, 1, slots, rule_of(call.layer), gradient);
     }
   });
 }
@@ -339,30 +341,30 @@ __global__ void __launch_bounds__(kLayerThreads, kLayerBlocks)
 // 0.68.
 template <class T, class Neuron, class Use>
 cudaError_t with_cotangent_form(const LayerCotangent<T, Neuron>& call, int multiprocessors, Use use) {
-  constexpr int kMany = sizeof(T) == sizeof(float) ? 2 : 4;
   const LayerShape& shape = call.layer.shape;
   const int64_t neurons = shape.outer * shape.inner;
-  const int64_t many = (sizeof(T) == sizeof(float) ? int64_t{256} : int64_t{2048}) * multiprocessors;
-  bool fit = fit_side_by_side(shape, kMany, call.layer.current.data, call.spikes_bar.data, call.current_bar);
-  for (const Wide<T>* checkpoints : call.checkpoints) fit = fit && fit_side_by_side(shape, kMany, checkpoints);
-  if (fit && (neurons >= many || shape.steps < 16)) return use(Form<kMany, 16 / kMany>{});
+  const auto fit = [&](int lanes) {
+    bool all = fit_side_by_side(shape, lanes, call.layer.current.data, call.spikes_bar.data, call.current_bar);
+    for (const Wide<T>* checkpoints : call.checkpoints) all = all && fit_side_by_side(shape, lanes, checkpoints);
+    return all;
+  };
+  const bool halves = sizeof(T) < sizeof(float);
+  if ((shape.steps < 16 || (halves && neurons >= int64_t{2048} * multiprocessors)) && fit(4)) return use(Form<4, 4>{});
+  if constexpr (!halves) {
+    if (neurons >= int64_t{256} * multiprocessors && fit(2)) return use(Form<2, 8>{});
+  }
   return use(Form<1, 16>{});
 }
 
-// use(terms) where there are kernels for the call, else use_any().
-template <class T, class Neuron, class Family, class Use, class UseAny>
-cudaError_t with_cotangent_terms(const LayerCotangent<T, Neuron>& call, const ParameterAddresses<Family>& parameters,
-                                 Use use, UseAny use_any) {
-  if constexpr (sizeof(T) < sizeof(double)) {
-    const bool common = !call.spikes_bar.is_scalar && call.membrane_bar.is_scalar && !call.parameters_bar[0] &&
-                        has_short_rows(call.layer.shape);
-    if (common && parameters.count == Family::parameters) return use(Terms<1>{});
-    if constexpr (Family::most_terms > 1) {
-      if (common && parameters.count == parameters.most) return use(Terms<Family::most_terms>{});
-    }
-  }
-  return use_any();
+// Whether there are kernels that know a call's rule. Each of them is a second of the build for every architecture and
+// 20 KB of the module, so there are none for float16 and double, nor for surrogates of several terms.
+template <class T, class Neuron, class Family>
+bool has_cotangent_form(const LayerCotangent<T, Neuron>& call, const ParameterAddresses<Family>& parameters) {
+  return parameters.count == Family::parameters && !call.spikes_bar.is_scalar && call.membrane_bar.is_scalar &&
+         !call.parameters_bar[0] && has_short_rows(call.layer.shape);
 }
+template <class T>
+constexpr bool kHasCotangentForms = std::is_same_v<T, float> || std::is_same_v<T, BFloat16>;
 
 // Slots that the slow way is given at most: with every = 22, the default for 500 steps, it sweeps a section once.
 constexpr int kSlowSlots = 24;
@@ -398,38 +400,36 @@ cudaError_t CotangentKernels<T, Neuron, Family>::launch(const LayerCotangent<T, 
     const Chunks chunks = cotangent_chunks<T, Neuron, decltype(form)>(call.layer, grid, slots);
     return launch_kernel(kernel, grid, stream, call, parameters, chunks, slots);
   };
-  return with_cotangent_terms(
-      call, parameters,
-      [&](auto terms) {
-        return with_rule(call.layer, [&](auto rule) {
-          return with_cotangent_form(call, multiprocessors, [&](auto form) {
-            return launch_form(
-                layer_cotangent<T, Neuron, decltype(form), decltype(rule), Family, decltype(terms)::count>, form);
-          });
+  if constexpr (kHasCotangentForms<T>) {
+    if (has_cotangent_form(call, parameters)) {
+      return with_rule(call.layer, [&](auto rule) {
+        return with_cotangent_form(call, multiprocessors, [&](auto form) {
+          return launch_form(layer_cotangent<T, Neuron, decltype(form), decltype(rule), Family>, form);
         });
-      },
-      [&] { return launch_form(layer_cotangent_any<T, Neuron, Family>, AnyForm<T>{}); });
+      });
+    }
+  }
+  return launch_form(layer_cotangent_any<T, Neuron, Family>, AnyForm<T>{});
 }
 
 template <class T, class Neuron, class Family>
 cudaError_t CotangentKernels<T, Neuron, Family>::load(const LayerCotangent<T, Neuron>& call,
                                                       const ParameterAddresses<Family>& parameters) {
-  int multiprocessors;
-  if (cudaError_t error = count_multiprocessors(multiprocessors); error != cudaSuccess) return error;
-  return with_cotangent_terms(
-      call, parameters,
-      [&](auto terms) {
-        return with_rule(call.layer, [&](auto rule) {
-          const auto load_form = [](auto form) {
-            return load_kernel(
-                layer_cotangent<T, Neuron, decltype(form), decltype(rule), Family, decltype(terms)::count>);
-          };
-          // The buffers of the launch may lie elsewhere: then neurons go one by one.
-          if (cudaError_t error = load_form(Form<1, 16>{}); error != cudaSuccess) return error;
-          return with_cotangent_form(call, multiprocessors, load_form);
-        });
-      },
-      [&] { return load_kernel(layer_cotangent_any<T, Neuron, Family>); });
+  if constexpr (kHasCotangentForms<T>) {
+    if (has_cotangent_form(call, parameters)) {
+      int multiprocessors;
+      if (cudaError_t error = count_multiprocessors(multiprocessors); error != cudaSuccess) return error;
+      return with_rule(call.layer, [&](auto rule) {
+        const auto load_form = [](auto form) {
+          return load_kernel(layer_cotangent<T, Neuron, decltype(form), decltype(rule), Family>);
+        };
+        // The buffers of the launch may lie elsewhere: then neurons go one by one.
+        if (cudaError_t error = load_form(Form<1, 16>{}); error != cudaSuccess) return error;
+        return with_cotangent_form(call, multiprocessors, load_form);
+      });
+    }
+  }
+  return load_kernel(layer_cotangent_any<T, Neuron, Family>);
 }
 
 }  // namespace spikegrad::cuda

@@ -1,17 +1,18 @@
 """The instructions that a warp issues on its way through a kernel's machine code, counted on the shortest such way.
 
-A path is described by what it must do: so many loads from and stores to global memory. Of all paths that do, the
-shortest is the one of a full chunk: it takes no branch for a remainder, a checkpoint or an operand that isn't there.
+A path is described by what it must do: so many instructions of some operations, such as loads from and stores to global
+memory. Of all paths that do, the shortest is the one of a full chunk: it takes no branch for a remainder, a checkpoint or
+an operand that isn't there. Instructions with a predicate are issued and counted, but don't count as done. A jump by table
+(BRX) may go to any block; a call returns to the next instruction, and its body isn't counted.
 """
 
-import collections
 import heapq
 import re
 from typing import NamedTuple
 
 _LINE = re.compile(r"\s*/\*([0-9a-f]{4,})\*/\s+(?:(@!?U?P\w+)\s+)?([A-Z][A-Z0-9_.]*)\s*([^;]*);")
-# Jumps that end a path or continue at their target; a call returns to the next instruction and its body isn't counted.
 _JUMPS = {"BRA", "JMP", "BRX", "JMX"}
+_EXIT = -1
 
 
 class Instruction(NamedTuple):
@@ -48,8 +49,8 @@ def _blocks(code):
         ends = at.operation in (*_JUMPS, "EXIT", "RET")
         if not ends and after not in starts and after is not None:
             continue
-        follow = []
         conditional = bool(at.predicate) or re.match(r"!?U?P\d", at.operands) is not None
+        follow = list(starts) if at.operation in ("BRX", "JMX") else []
         if at.address in targets:
             follow.append(targets[at.address])
         if after is not None and (not ends or conditional):
@@ -59,42 +60,37 @@ def _blocks(code):
     return blocks
 
 
-def _does(block, predicates_count):
-    """(loads, stores) that a block is sure to do, or all of them."""
-    done = collections.Counter(
-        at.operation for at in block if at.operation in ("LDG", "STG") and (predicates_count or not at.predicate)
-    )
-    return done["LDG"], done["STG"]
-
-
-def _shortest(blocks, starts, is_end, loads, stores):
-    """The fewest instructions from the begin of one of `starts` to an end, with so many loads and stores between."""
-    queue = [(0, start, 0, 0) for start in starts]
+def _shortest(blocks, start, is_end, wanted):
+    """The fewest instructions from the begin of a block to an end, with so many of each operation between."""
+    operations = tuple(wanted)
+    done_by = {
+        at: tuple(sum(i.operation == name and not i.predicate for i in block) for name in operations)
+        for at, (block, _) in blocks.items()
+    }
+    enough = tuple(wanted.values())
+    queue = [(0, start, (0,) * len(operations))]
     best = {}
     while queue:
-        length, at, loaded, stored = heapq.heappop(queue)
-        if is_end(at) and length and loaded >= loads and stored >= stores:
+        length, at, done = heapq.heappop(queue)
+        if is_end(at) and length and done == enough:
             return length
-        if best.get((at, loaded, stored), length + 1) <= length:
+        if at not in blocks or best.get((at, done), length + 1) <= length:
             continue
-        best[at, loaded, stored] = length
-        if at not in blocks:
-            continue
+        best[at, done] = length
         block, follow = blocks[at]
-        more_loads, more_stores = _does(block, predicates_count=False)
-        state = min(loads, loaded + more_loads), min(stores, stored + more_stores)
-        for next_one in follow or [None]:
-            heapq.heappush(queue, (length + len(block), -1 if next_one is None else next_one, *state))
+        done = tuple(min(most, n + more) for most, n, more in zip(enough, done, done_by[at], strict=True))
+        for successor in follow or [_EXIT]:
+            heapq.heappush(queue, (length + len(block), successor, done))
     return None
 
 
-def shortest_turn(code, loads, stores):
-    """The instructions of a turn of the loop around the longest stretch of code, with so many loads and stores."""
+def shortest_turn(code, wanted):
+    """The instructions of a turn of the loop around the longest stretch of code."""
     blocks = _blocks(code)
     start = max(blocks, key=lambda at: len(blocks[at][0]))
-    return _shortest(blocks, [start], lambda at: at == start, loads, stores)
+    return _shortest(blocks, start, lambda at: at == start, wanted)
 
 
-def shortest_run(code, loads, stores):
-    """The instructions of a whole kernel that loads and stores so much."""
-    return _shortest(_blocks(code), [code[0].address], lambda at: at == -1, loads, stores)
+def shortest_run(code, wanted):
+    """The instructions of a whole kernel."""
+    return _shortest(_blocks(code), code[0].address, lambda at: at == _EXIT, wanted)
