@@ -391,6 +391,7 @@ def test_what_is_launched():
     assert backward(1024, 100, 50) == (4, 128, 24 * 128 * 4)
     # More where the fast way has more chunks, in smaller blocks where that is too much.
     assert backward(1024, 2000, 600) == (8, 64, 74 * 2 * 64 * 4)
+    assert backward(1024, 2000, 800) == (16, 32, 99 * 2 * 32 * 4)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (3, 4, 0)])

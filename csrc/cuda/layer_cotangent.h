@@ -304,8 +304,15 @@ __device__ __forceinline__ void pull_back_slowly(const LayerCotangent<T, Neuron>
 
 // The kernels. Their names are what a profiler shows.
 
+// Blocks a multiprocessor for which a kernel leaves registers. There is nothing between 16 warps with 128 registers a
+// thread and 12 with 168, and with 128 ptxas spills where a rule keeps more alive, or a thread has four neurons in
+// float.
+template <class T, class Form, class R>
+constexpr int kCotangentBlocks =
+    Form::lanes * sizeof(T) == 16 || R::reset == Reset::zero || !R::charge_first ? 3 : kLayerBlocks;
+
 template <class T, class Neuron, class Form, class R, class Family>
-__global__ void __launch_bounds__(kLayerThreads, kLayerBlocks)
+__global__ void __launch_bounds__(kLayerThreads, (kCotangentBlocks<T, Form, R>))
     layer_cotangent(LayerCotangent<T, Neuron> call, ParameterAddresses<Family> parameters, Chunks chunks, int slots) {
   const Neurons<Form::lanes, uint32_t> neurons(call.layer.shape);
   FastGradient<T, Family, 1> g{};

@@ -126,8 +126,10 @@ cudaError_t with_forward_form(const LayerForward<T, Neuron>& call, int multiproc
     if (shape.steps < 16 && fit(4)) return use(Form<4, 4>{});
   }
   if (neurons >= int64_t{256} * multiprocessors && fit(2)) return use(Form<2, 16 * sizeof(float) / sizeof(Wide<T>)>{});
-  if (sizeof(T) == sizeof(double) || neurons < int64_t{32} * multiprocessors) return use(Form<1, 16>{});
-  return use(Form<1, 32>{});
+  if constexpr (sizeof(T) < sizeof(double)) {
+    if (neurons >= int64_t{32} * multiprocessors) return use(Form<1, 32>{});
+  }
+  return use(Form<1, 16>{});
 }
 
 // The spike of a reset is no constant to the forward, nor anything else.

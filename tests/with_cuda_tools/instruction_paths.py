@@ -1,9 +1,9 @@
 """The instructions that a warp issues on its way through a kernel's machine code, counted on the shortest such way.
 
-A path is described by what it must do: so many instructions of some operations, such as loads from and stores to global
-memory. Of all paths that do, the shortest is the one of a full chunk: it takes no branch for a remainder, a checkpoint or
-an operand that isn't there. Instructions with a predicate are issued and counted, but don't count as done. A jump by table
-(BRX) may go to any block; a call returns to the next instruction, and its body isn't counted.
+A path is described by what it must do: so many instructions of some operations, such as loads from and stores to
+global memory. Of all paths that do, the shortest is the one of a full chunk: it takes no branch for a remainder, a
+checkpoint or an operand that isn't there. Instructions with a predicate are issued and counted, but don't count as
+done. A jump by table (BRX) may go to any block; a call returns to the next instruction, and its body isn't counted.
 """
 
 import heapq

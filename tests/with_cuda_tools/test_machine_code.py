@@ -97,7 +97,7 @@ def by_kernel(text):
 @functools.cache
 def readable(symbol):
     name = subprocess.run(["c++filt", "-p", symbol], check=True, capture_output=True, text=True).stdout.strip()
-    return re.sub(r"^void |spikegrad::(cuda::)?", "", name)
+    return re.sub(r"^void |spikegrad::(cuda::)?", "", name).replace("> >", ">>")
 
 
 @functools.cache
