@@ -57,8 +57,8 @@ __global__ void __launch_bounds__(kThreads, kGradientBlocks<kTerms>)
     bits_x = load_bits(x, share.thread);
     if (!scalar_t) bits_t = load_bits(t, share.thread);
   }
-  const T first_t = *t;
   if constexpr (kTerms == 1) fast = g.prepare(parameters);
+  const T first_t = *t;
   const auto t_at = [&](int64_t i) { return scalar_t ? first_t : t[i]; };
   if (!fast) {
     g.with_slow([&](const auto& slow) {

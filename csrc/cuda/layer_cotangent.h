@@ -328,7 +328,7 @@ template <class T>
 using AnyForm = Form<1, 8 * sizeof(float) / sizeof(Wide<T>)>;
 
 template <class T, class Neuron, class Family>
-__global__ void __launch_bounds__(kLayerThreads, kLayerBlocks)
+__global__ void __launch_bounds__(kLayerThreads, sizeof(T) == sizeof(double) ? 3 : kLayerBlocks)
     layer_cotangent_any(LayerCotangent<T, Neuron> call, ParameterAddresses<Family> parameters, Chunks chunks,
                         int slots) {
   const Neurons<1, int64_t> neurons(call.layer.shape);

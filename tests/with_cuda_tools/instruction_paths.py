@@ -3,15 +3,17 @@
 A path is described by what it must do: so many instructions of some operations, such as loads from and stores to
 global memory. Of all paths that do, the shortest is the one of a full chunk: it takes no branch for a remainder, a
 checkpoint or an operand that isn't there. Instructions with a predicate are issued and counted, but don't count as
-done. A jump by table (BRX) may go to any block; a call returns to the next instruction, and its body isn't counted.
+done. A jump by table (BRX) may go to any block. A call goes on after it, without the instructions of the function, or
+at its target, where ptxas has put the end of a loop.
 """
 
 import heapq
+import itertools
 import re
 from typing import NamedTuple
 
 _LINE = re.compile(r"\s*/\*([0-9a-f]{4,})\*/\s+(?:(@!?U?P\w+)\s+)?([A-Z][A-Z0-9_.]*)\s*([^;]*);")
-_JUMPS = {"BRA", "JMP", "BRX", "JMX"}
+_JUMPS = {"BRA", "JMP", "BRX", "JMX", "CALL"}
 _EXIT = -1
 
 
@@ -33,15 +35,13 @@ def parsed(lines):
 
 
 def _blocks(code):
-    """{address: (instructions, addresses of the blocks that may follow)}; none follow an exit."""
+    """{address: (instructions, addresses of the blocks that may follow)}; none follow an exit or a return."""
     targets = {}
     for at in code:
         if at.operation in _JUMPS and (match := re.search(r"(0x[0-9a-f]+)\s*$", at.operands)):
             targets[at.address] = int(match[1], 16)
     starts = {code[0].address, *targets.values()}
-    starts |= {
-        after.address for at, after in zip(code, code[1:], strict=False) if at.operation in (*_JUMPS, "EXIT", "RET")
-    }
+    starts |= {after.address for at, after in itertools.pairwise(code) if at.operation in (*_JUMPS, "EXIT", "RET")}
     blocks, block = {}, []
     for i, at in enumerate(code):
         block.append(at)
@@ -53,7 +53,7 @@ def _blocks(code):
         follow = list(starts) if at.operation in ("BRX", "JMX") else []
         if at.address in targets:
             follow.append(targets[at.address])
-        if after is not None and (not ends or conditional):
+        if after is not None and (not ends or conditional or at.operation == "CALL"):
             follow.append(after)
         blocks[block[0].address] = (block, follow)
         block = []
@@ -79,7 +79,9 @@ def _shortest(blocks, start, is_end, wanted):
         best[at, done] = length
         block, follow = blocks[at]
         done = tuple(min(most, n + more) for most, n, more in zip(enough, done, done_by[at], strict=True))
-        for successor in follow or [_EXIT]:
+        if block[-1].operation == "EXIT":
+            follow = [*follow, _EXIT]
+        for successor in follow:
             heapq.heappush(queue, (length + len(block), successor, done))
     return None
 

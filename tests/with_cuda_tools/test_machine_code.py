@@ -156,8 +156,13 @@ def test_global_memory_is_known_to_be_global(kernel, architecture):
     assert not {"LD", "ST"} & {at.operation for at in code()[kernel, architecture]}
 
 
-# The instructions of a neuron's step by the default rule, in a chunk whose successor is loaded meanwhile: (forward, back).
+# The instructions of a neuron's step by the default rule, in a chunk whose successor is loaded meanwhile: (forward,
+# back). They are for sm_90, whose times were measured; ptxas may take a tenth more for the others.
 BOUNDS = {"float": (16, 60), "BFloat16": (17, 66)}
+
+
+def bounds(dtype, architecture):
+    return [bound * (1 if architecture == "sm_90" else 1.1) for bound in BOUNDS[dtype]]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -165,7 +170,7 @@ BOUNDS = {"float": (16, 60), "BFloat16": (17, 66)}
 def test_instructions_of_a_step_forward(dtype, form, architecture):
     lanes, steps = form
     kernel = code()[forward_kernel(dtype, *form), architecture]
-    assert shortest_turn(kernel, {"LDG": steps, "STG": steps}) <= BOUNDS[dtype][0] * lanes * steps
+    assert shortest_turn(kernel, {"LDG": steps, "STG": steps}) <= bounds(dtype, architecture)[0] * lanes * steps
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -173,7 +178,7 @@ def test_instructions_of_a_step_forward(dtype, form, architecture):
 def test_instructions_of_a_step_back(dtype, form, architecture):
     lanes, steps = form
     kernel = code()[cotangent_kernel(dtype, *form), architecture]
-    assert shortest_turn(kernel, {"LDG": 2 * steps, "STG": steps}) <= BOUNDS[dtype][1] * lanes * steps
+    assert shortest_turn(kernel, {"LDG": 2 * steps, "STG": steps}) <= bounds(dtype, architecture)[1] * lanes * steps
 
 
 # Of a fast gradient by one Gaussian, with an fma for each.
@@ -186,11 +191,11 @@ def test_instructions_of_four_steps(dtype, architecture):
     """Of the whole kernel at T = 4, but for the one thread of a block that prepares the parameters."""
     # Beside the arrays over time decay, threshold and v of each of four neurons, and its last v.
     run = shortest_run(code()[forward_kernel(dtype, 4, 4), architecture], {"LDG": 4 + 3 * 4, "STG": 4 + 4})
-    assert run <= 1.5 * BOUNDS[dtype][0] * 4 * 4
+    assert run <= 1.5 * bounds(dtype, architecture)[0] * 4 * 4
     # A checkpoint, the membrane's cotangent, and of each neuron decay, threshold and the last cotangent.
     wanted = {"LDG": 2 * 4 + 2 + 3 * 4, "STG": 4 + 4, "FFMA": 4 * 4 * GRADIENT_FMAS}
     run = shortest_run(code()[cotangent_kernel(dtype, 4, 4), architecture], wanted)
-    assert run <= 1.5 * BOUNDS[dtype][1] * 4 * 4
+    assert run <= 1.5 * bounds(dtype, architecture)[1] * 4 * 4
 
 
 def test_subnormals_are_kept():

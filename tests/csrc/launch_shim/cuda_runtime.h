@@ -15,6 +15,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __noinline__
 #define __shared__ static  // there is one block at a time
 #define __launch_bounds__(...)
 
