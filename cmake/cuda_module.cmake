@@ -12,7 +12,10 @@ endif()
 enable_language(CUDA)
 
 # No contraction here either, so that a GPU and a CPU with fused multiply-add agree to the bit.
-add_library(spikegrad_kernels_cuda STATIC csrc/cuda/kernels.cu csrc/cuda/lif_kernels.cu)
+# The pullback's kernels are most of the work of the compiler: a source for each dtype, to compile side by side.
+add_library(spikegrad_kernels_cuda STATIC
+  csrc/cuda/lif_cotangent_f32.cu csrc/cuda/lif_cotangent_f16.cu csrc/cuda/lif_cotangent_bf16.cu
+  csrc/cuda/lif_cotangent_f64.cu csrc/cuda/kernels.cu csrc/cuda/lif_forward.cu csrc/cuda/lif_tangent.cu)
 target_include_directories(spikegrad_kernels_cuda PRIVATE csrc)
 target_compile_features(spikegrad_kernels_cuda PRIVATE cuda_std_17)
 target_compile_options(spikegrad_kernels_cuda PRIVATE

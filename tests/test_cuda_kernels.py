@@ -15,7 +15,9 @@ import spikegrad_scalar as scalar
 from closed_form import multi_gaussian_parameters
 from held import DTYPES, assert_same_bits, held, plain
 
-LARGEST = 4099  # of the sizes: 4 turns of 1,024 threads with one element, and a tail
+LARGEST = 4099  # of the sizes: four blocks of 256 threads with four floats each, and a tail
+# Every remainder, for arrays of one block and of several.
+SIZES = [*range(140), *range(1000, 1050), *range(LARGEST - 40, LARGEST + 1)]
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-41, -1e-41, 6e-8, 65504.0, 1e30]
 GAUSSIAN = [0.5, 0.0, 0.5]
 # Names tell the way through the kernel: the three first have a fast one, the others the sum in double.
@@ -25,6 +27,9 @@ PARAMETERS = {
     "sigmoid": ("sigmoid", [4.0], 0),
     "beside_0": ("gaussian_mixture", [0.5, 0.25, 0.5], 0),
     "two": ("gaussian_mixture", [0.5, 0.25, 0.5, 1.0, -1.0, 2.0], 0),
+    "two_of_which_one_counts": ("gaussian_mixture", [0.5, 0.0, 0.5, 0.0, -1.0, 2.0], 0),
+    "three_of_which_one_counts": ("gaussian_mixture", [0.5, 0.0, 0.5, 0.0, 1.0, 2.0, 0.0, -1.0, 2.0], 0),
+    "three_unlike": ("gaussian_mixture", [0.5, 0.0, 0.5, 0.2, 1.0, 2.0, 0.3, -1.0, 2.0], 0),
     "steep_sigmoid": ("sigmoid", [2.0**110], 0),
     "bad": ("gaussian_mixture", [0.5, 0.0, -1.0], 0),
     "one_order_1": ("gaussian_mixture", GAUSSIAN, 1),
@@ -35,10 +40,10 @@ PARAMETERS = {
 
 
 @pytest.fixture
-def shape():
-    """Sets the blocks and threads of what is launched."""
-    yield on_host.set_shape
-    on_host.set_shape(0, 0)
+def threads():
+    """Sets the threads a block of what is launched."""
+    yield on_host.set_threads
+    on_host.set_threads(0)
 
 
 def inputs(dtype, size=LARGEST, seed=0):
@@ -78,32 +83,32 @@ def run(name, dtype, x, t, offsets=(0, 0, 0), in_place=False):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_spike_for_every_size(dtype, shape):
+def test_the_spike_for_every_remainder(dtype, threads):
     x, _ = inputs(dtype)
     wanted = getattr(scalar, f"heaviside_{dtype}")(x)
     np.testing.assert_array_equal(plain(wanted, dtype), (plain(x, dtype).astype(np.float64) >= 0).astype(DTYPES[dtype]))
-    for blocks, offset in ((7, 0), (3, 1)):
-        shape(blocks, 1)
-        for size in range(LARGEST + 1):
+    threads(1)
+    for offset in (0, 1):
+        for size in SIZES:
             assert_same_bits(getattr(on_host, f"heaviside_{dtype}")(x[:size], offset), wanted[:size], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["one", "beside_0"])
-def test_a_derivative_for_every_size(name, dtype, shape):
+def test_a_derivative_for_every_remainder(name, dtype, threads):
     x, t = inputs(dtype)
     wanted = expected(name, dtype, x, t)
-    shape(5, 1)
-    for size in range(LARGEST + 1):
+    threads(1)
+    for size in SIZES:
         assert_same_bits(run(name, dtype, x[:size], t[:size]), wanted[:size], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", PARAMETERS)
-@pytest.mark.parametrize("blocks, threads", [(0, 0), (1, 3), (2, 32), (13, 2)])
-def test_grids(name, dtype, blocks, threads, shape):
-    """(0, 0) is the grid that the launch asks for."""
-    shape(blocks, threads)
+@pytest.mark.parametrize("count", [0, 1, 3, 32])
+def test_blocks(name, dtype, count, threads):
+    """0 threads are those that the launch asks for."""
+    threads(count)
     x, t = inputs(dtype, seed=1)
     wanted = expected(name, dtype, x, t)
     for size in (0, 1, 7, 8, 9, 1023, LARGEST):
@@ -112,8 +117,8 @@ def test_grids(name, dtype, blocks, threads, shape):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_cotangent_that_is_a_scalar(name, dtype, shape):
-    shape(3, 2)
+def test_a_cotangent_that_is_a_scalar(name, dtype, threads):
+    threads(2)
     x, t = inputs(dtype, 100)
     for one in (*t[:3], held(np.array(np.inf, DTYPES[dtype]))[()]):
         one = np.asarray(one)
@@ -122,8 +127,8 @@ def test_a_cotangent_that_is_a_scalar(name, dtype, shape):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["one", "triple", "sigmoid_order_5"])
-def test_offsets_that_break_the_alignment(name, dtype, shape):
-    shape(2, 3)
+def test_offsets_that_break_the_alignment(name, dtype, threads):
+    threads(3)
     x, t = inputs(dtype, 203)
     wanted = expected(name, dtype, x, t)
     for offsets in itertools.product((0, 1, 8, 9), repeat=3):
@@ -132,8 +137,8 @@ def test_offsets_that_break_the_alignment(name, dtype, shape):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["one", "triple", "sigmoid_order_5"])
-def test_in_place(name, dtype, shape):
-    shape(3, 2)
+def test_in_place(name, dtype, threads):
+    threads(2)
     x, t = inputs(dtype, 517)
     for offsets in ((0, 0, 0), (1, 0, 0)):
         assert_same_bits(run(name, dtype, x, t, offsets, in_place=True), expected(name, dtype, x, t), dtype)

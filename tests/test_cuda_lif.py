@@ -24,7 +24,10 @@ SURROGATES = {
     "beside_0": ("gaussian_mixture", [0.5, 0.25, 0.5]),
     "two": ("gaussian_mixture", [0.5, 0.25, 0.5, 1.0, -1.0, 2.0]),
     "steep_sigmoid": ("sigmoid", [2.0**110]),
+    # Three terms, of which one counts.
+    "triple_of_one": ("gaussian_mixture", [0.5, 0.0, 0.5, 0.0, 1.0, 2.0, 0.0, -1.0, 2.0]),
 }
+MEMBRANE_BAR = 6  # its place among the operands of a cotangent
 # [outer, steps, inner]: time first, batched, batched along the last axis, and the smallest.
 SHAPES = [(1, 9, 37), (3, 17, 5), (11, 8, 1), (1, 1, 1), (2, 3, 1)]
 SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 1e-41, 65504.0, 1e30]
@@ -33,11 +36,30 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES)
 orders = pytest.mark.parametrize("order", ORDERS)
 
 
+# The forms of the kernels, by the multiprocessors of the device: with few neurons for each, and with many. The last one
+# has buffers that are aligned to their element alone.
+FORMS = {"few": (1000, 0), "some": (1, 0), "many": (0, 0), "unaligned": (0, 1)}
+LENGTHS = (1, 3, 4, 7, 8, 9, 16, 17, 31, 100, 500)
+
+
+def checkpoints_every(steps):
+    return sorted({min(every, steps) for every in (1, 3, 8, 22, steps)})
+
+
 @pytest.fixture
-def grid():
-    """Sets the blocks and threads of what is launched."""
-    yield on_host.set_shape
-    on_host.set_shape(0, 0)
+def launches():
+    """Sets the threads a block of what is launched, and the form of a layer's kernels."""
+
+    def set_launches(threads=0, form="few"):
+        multiprocessors, offset = FORMS[form]
+        on_host.set_threads(threads)
+        on_host.set_multiprocessors(multiprocessors)
+        on_host.set_lif_offset(offset)
+
+    yield set_launches
+    on_host.set_threads(0)
+    on_host.set_multiprocessors(2)
+    on_host.set_lif_offset(0)
 
 
 class Inputs:
@@ -126,8 +148,9 @@ def recurrence(order, reset, every, current, decay, threshold, v0, dtype):
 @dtypes
 @orders
 @pytest.mark.parametrize("reset", RESETS)
-def test_the_forward(order, reset, dtype, grid):
-    grid(2, 3)
+@pytest.mark.parametrize("form", FORMS)
+def test_the_forward(form, order, reset, dtype, launches):
+    launches(3, form)
     run = getattr(on_host, f"lif_{dtype}")
     for shape, every, special in itertools.product(SHAPES, (0, 1, 3, 8, 50), (False, True)):
         inputs = Inputs(dtype, shape, every, special)
@@ -164,6 +187,7 @@ def assert_same_tangent(name, dtype, options, operands, membrane, moving=(True, 
 
 
 def cotangent_operands(inputs, options, scalars=frozenset()):
+    """Those of `scalars`, by their place, as one number for all."""
     current, decay, threshold = inputs.layer()
     decay, threshold = (one(o) if i in scalars else o for i, o in ((1, decay), (2, threshold)))
     _, _, checkpoints = getattr(on_cpu, f"lif_{inputs.dtype}")(
@@ -187,8 +211,8 @@ def assert_same_cotangent(name, dtype, options, operands, scales):
 @orders
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("detach_reset", [False, True])
-def test_the_tangent_for_every_rule(order, reset, detach_reset, dtype, grid):
-    grid(2, 3)
+def test_the_tangent_for_every_rule(order, reset, detach_reset, dtype, launches):
+    launches(3)
     rule = options(order, reset, detach_reset)
     for shape, special in itertools.product(SHAPES, (False, True)):
         operands = tangent_operands(Inputs(dtype, shape, 1, special))
@@ -200,8 +224,8 @@ def test_the_tangent_for_every_rule(order, reset, detach_reset, dtype, grid):
 @orders
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("detach_reset", [False, True])
-def test_the_cotangent_for_every_rule(order, reset, detach_reset, dtype, grid):
-    grid(2, 3)
+def test_the_cotangent_for_every_rule(order, reset, detach_reset, dtype, launches):
+    launches(3)
     for shape, every, special in itertools.product(SHAPES, (1, 2, 5, 50), (False, True)):
         rule = options(order, reset, detach_reset, every)
         operands = cotangent_operands(Inputs(dtype, shape, 2, special), rule)
@@ -211,9 +235,76 @@ def test_the_cotangent_for_every_rule(order, reset, detach_reset, dtype, grid):
 
 @dtypes
 @orders
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("detach_reset", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_common_cotangent_for_every_rule(form, order, reset, detach_reset, dtype, launches):
+    """Without a cotangent of the membrane, of decay and of threshold: the kernels that know the rule."""
+    launches(3, form)
+    for shape in ((1, 9, 8), (2, 17, 12), (1, 40, 7), (12, 35, 1)):
+        for every, special in itertools.product((1, 2, 5, 11, 50), (False, True)):
+            rule = options(order, reset, detach_reset, every)
+            operands = cotangent_operands(Inputs(dtype, shape, 2, special), rule, {MEMBRANE_BAR})
+            assert_same_cotangent("one", dtype, rule, operands, False)
+
+
+@dtypes
+@orders
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("steps", LENGTHS)
+def test_lengths_and_checkpoints(steps, form, order, dtype, launches):
+    """Chunks of every length, with and without a remainder, between checkpoints of every distance."""
+    launches(2, form)
+    for every, neurons in itertools.product(checkpoints_every(steps), (8, 5)):
+        inputs = Inputs(dtype, (1, steps, neurons), 7)
+        rule = options(order, "subtract", False, every)
+        layer = (*inputs.layer(), inputs.state())
+        for membrane in (False, True):
+            found, wanted = (getattr(m, f"lif_{dtype}")(rule, *layer, membrane) for m in (on_host, on_cpu))
+            assert_all_same(found, wanted, dtype)
+        for scalars, scales in (({MEMBRANE_BAR}, False), ({1, 2, MEMBRANE_BAR}, False), (set(), True)):
+            assert_same_cotangent("one", dtype, rule, cotangent_operands(inputs, rule, scalars), scales)
+    assert_same_tangent("one", dtype, options(order, "subtract"), tangent_operands(inputs), True)
+
+
+@dtypes
+@pytest.mark.parametrize("order", ["charge_fire_reset", "fire_charge"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_layer_without_steps(form, order, dtype, launches):
+    """What it hands on is what it was handed."""
+    launches(2, form)
+    inputs = Inputs(dtype, (1, 0, 8))
+    rule = options(order, "subtract", False, 1)
+    current, decay, threshold, state = (*inputs.layer(), inputs.state())
+    spikes, v_final, _ = getattr(on_host, f"lif_{dtype}")(rule, current, decay, threshold, state, False)
+    assert spikes.size == 0
+    np.testing.assert_array_equal(v_final, state.ravel())
+    for membrane_bar, scales in ((current, True), (np.zeros((), current.dtype), False)):
+        bars = (np.empty(0, state.dtype), current, state, membrane_bar)
+        _, v0_bar, *_ = getattr(on_host, f"lif_cotangent_sigmoid_{dtype}")(
+            rule, current, decay, threshold, *bars, [4.0], scales
+        )
+        np.testing.assert_array_equal(v0_bar, state.ravel())
+
+
+@dtypes
+@orders
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", SURROGATES)
-def test_every_surrogate(name, order, dtype, grid):
-    grid(1, 4)
+def test_the_common_cotangent_of_every_surrogate(name, form, order, dtype, launches):
+    """Where its parameters have no fast way, by the slow way within the same kernel."""
+    launches(4, form)
+    for special, every in itertools.product((False, True), (3, 20)):
+        inputs = Inputs(dtype, (1, 41, 8), 3, special)
+        rule = options(order, "subtract", False, every)
+        assert_same_cotangent(name, dtype, rule, cotangent_operands(inputs, rule, {MEMBRANE_BAR}), False)
+
+
+@dtypes
+@orders
+@pytest.mark.parametrize("name", SURROGATES)
+def test_every_surrogate(name, order, dtype, launches):
+    launches(4)
     for special in (False, True):
         inputs = Inputs(dtype, (2, 15, 5), 3, special)
         assert_same_tangent(name, dtype, options(order, "subtract"), tangent_operands(inputs), True)
@@ -224,8 +315,8 @@ def test_every_surrogate(name, order, dtype, grid):
 @dtypes
 @orders
 @pytest.mark.parametrize("name", ["one", "beside_0"])
-def test_operands_that_are_scalars(name, order, dtype, grid):
-    grid(3, 2)
+def test_operands_that_are_scalars(name, order, dtype, launches):
+    launches(2)
     inputs = Inputs(dtype, (2, 10, 7), 4)
     states = (1, 2, 3, 4, 5, 6, 7)  # all but the current
     for scalars in (*map(frozenset, itertools.combinations(states, 1)), frozenset(states)):
@@ -238,65 +329,69 @@ def test_operands_that_are_scalars(name, order, dtype, grid):
 
 
 @dtypes
-@pytest.mark.parametrize("blocks, threads", [(0, 0), (1, 3), (2, 32), (13, 2), (1, 1)])
-def test_grids(dtype, blocks, threads, grid):
-    """(0, 0) is the grid that the launch asks for."""
-    grid(blocks, threads)
-    for shape in ((1, 5, 131), (7, 6, 3), (130, 4, 1)):
+@pytest.mark.parametrize("threads", [0, 1, 3, 32])
+@pytest.mark.parametrize("form", FORMS)
+def test_blocks(form, threads, dtype, launches):
+    """0 threads are those that the launch asks for."""
+    launches(threads, form)
+    for shape in ((1, 5, 132), (7, 18, 4), (130, 4, 1)):
         inputs = Inputs(dtype, shape, 5)
         rule = options("reset_undecayed", "subtract", False, 2)
         operands = (*inputs.layer(), inputs.state())
-        found, wanted = (getattr(m, f"lif_{dtype}")(rule, *operands, True) for m in (on_host, on_cpu))
-        assert_all_same(found, wanted, dtype)
+        for membrane in (False, True):
+            found, wanted = (getattr(m, f"lif_{dtype}")(rule, *operands, membrane) for m in (on_host, on_cpu))
+            assert_all_same(found, wanted, dtype)
         assert_same_tangent("triple", dtype, rule, tangent_operands(inputs), True)
         assert_same_cotangent("triple", dtype, rule, cotangent_operands(inputs, rule), True)
+        assert_same_cotangent("triple", dtype, rule, cotangent_operands(inputs, rule, {MEMBRANE_BAR}), False)
 
 
 @dtypes
 @orders
-@pytest.mark.parametrize("scales", [False, True])
-def test_segments_that_shared_memory_does_not_hold(order, scales, dtype):
-    """They are recomputed piece by piece; the last one is shorter than the others."""
-    on_host.take_launched()
-    for every in (150, 700, 2000):
-        inputs = Inputs(dtype, (1, 1700, 3), 6)
+@pytest.mark.parametrize("form", FORMS)
+def test_sections_with_more_chunks_than_there_are_slots(form, order, dtype, launches):
+    """They are taken in pieces, each swept from the section's checkpoint on."""
+    launches(0, form)
+    for every, steps in ((2500, 2600), (7000, 7001)):
+        inputs = Inputs(dtype, (1, steps, 4), 6)
         rule = options(order, "subtract", False, every)
-        assert_same_cotangent("one", dtype, rule, cotangent_operands(inputs, rule), scales)
-        blocks, threads, shared = on_host.take_launched()
-        assert (blocks, threads) == (1, 32)
-        a_step = 32 * np.dtype(inputs.wide).itemsize * (2 if scales and order == "charge_fire_reset" else 1)
-        assert shared == min(min(every, 1700) * a_step, 46 * 1024 // a_step * a_step)
+        operands = cotangent_operands(inputs, rule, {MEMBRANE_BAR})
+        for name, scales in (("one", False), ("one", True), ("beside_0", False)):
+            if name == "one" or steps < 3000:  # the slow way sweeps once for each 25 steps
+                assert_same_cotangent(name, dtype, rule, operands, scales)
 
 
-def test_what_is_launched(grid):
-    """With the two multiprocessors of the shim: few neurons in small blocks, many in as many as run at a time."""
-    grid(1, 1)
+def test_what_is_launched():
+    """With the two multiprocessors of the shim: few neurons in small blocks."""
     run, pull_back = on_host.lif_f32, on_host.lif_cotangent_sigmoid_f32
-    one_number, f32 = np.float32(0.5), np.float32
+    one_number, f32 = np.array(0.5, np.float32), np.float32
 
-    def forward(neurons):
+    def forward(neurons, steps=16):
         on_host.take_launched()
-        run(options("fire_charge", None), np.zeros((1, 1, neurons), f32), *[np.array(one_number)] * 3, False)
+        run(options("fire_charge", None), np.zeros((1, steps, neurons), f32), *[one_number] * 3, False)
         return on_host.take_launched()
 
-    def backward(neurons, every):
+    def backward(neurons, steps, every):
         on_host.take_launched()
-        zeros = np.zeros((1, every, neurons), f32)
+        zeros = np.zeros((1, steps, neurons), f32)
         rule = options("fire_charge", None, False, every)
-        pull_back(rule, zeros, *[np.array(one_number)] * 2, zeros[:, :1], *[np.array(one_number)] * 3, [4.0], False)
+        checkpoints = np.zeros((1, -(-steps // every), neurons), f32)
+        pull_back(rule, zeros, *[one_number] * 2, checkpoints, zeros, *[one_number] * 2, [4.0], False)
         return on_host.take_launched()
 
     assert forward(0) == (0, 0, 0)
     assert forward(1) == (1, 32, 0)
-    assert forward(100) == (4, 32, 0)
     assert forward(129) == (3, 64, 0)
-    assert forward(256) == (2, 128, 0)
-    assert forward(100_000) == (16, 128, 0)
-    # One number a thread for each step of a segment, in smaller blocks where that is too much.
-    assert backward(0, 3) == (0, 0, 0)
-    assert backward(1024, 3) == (8, 128, 3 * 128 * 4)
-    assert backward(1024, 150) == (16, 64, 150 * 64 * 4)
-    assert backward(1024, 1000) == (32, 32, 46 * 1024)
+    assert forward(257) == (3, 128, 0)  # one neuron a thread
+    assert forward(1024) == (4, 128, 0)  # two
+    assert forward(1024, 4) == (2, 128, 0)  # four
+    assert backward(0, 3, 3) == (0, 0, 0)
+    # A number of each neuron for every step but the first, for the slow way; at most 24.
+    assert backward(1024, 20, 3) == (4, 128, 2 * 128 * 4)
+    assert backward(1024, 100, 50) == (4, 128, 24 * 128 * 4)
+    # More where the fast way has more chunks, in smaller blocks where that is too much.
+    assert backward(1024, 2000, 600) == (8, 64, 74 * 2 * 64 * 4)
+    assert backward(1024, 2000, 800) == (16, 32, 99 * 2 * 32 * 4)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (3, 4, 0)])

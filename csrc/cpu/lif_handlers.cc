@@ -34,7 +34,7 @@ const LifElementKernels<T>& kernels() {
 }
 
 template <class Body>
-void for_neurons(ffi::ThreadPool& pool, const LifShape& shape, int64_t grain, Body body) {
+void for_neurons(ffi::ThreadPool& pool, const LayerShape& shape, int64_t grain, Body body) {
   const int64_t neurons = shape.outer * shape.inner, units = (neurons + kUnit - 1) / kUnit;
   if (neurons == 0) return;
   // A piece is as wide as it can be, up to a block, with one for each thread that is worth waking.
@@ -50,7 +50,7 @@ void for_neurons(ffi::ThreadPool& pool, const LifShape& shape, int64_t grain, Bo
 
 // A result with so many rows of neurons, if it is asked for.
 template <class T>
-void advise_rows(T* data, const LifShape& shape, int64_t rows) {
+void advise_rows(T* data, const LayerShape& shape, int64_t rows) {
   if (data) advise_huge_pages(data, shape.outer * shape.inner * rows * static_cast<int64_t>(sizeof(T)));
 }
 
@@ -71,10 +71,10 @@ ffi::Error forward_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, f
     using T = decltype(element);
     LifForward<T> call;
     if (auto error = decode({arguments, results, attributes}, call); error.failure()) return error;
-    const LifShape& shape = call.layer.shape;
+    const LayerShape& shape = call.layer.shape;
     advise_rows(call.spikes, shape, shape.steps);
     advise_rows(call.membrane, shape, shape.steps);
-    if (call.layer.every) advise_rows(call.checkpoints, shape, checkpoints_of(shape.steps, call.layer.every));
+    if (call.layer.every) advise_rows(call.checkpoints[Lif::v], shape, checkpoints_of(shape.steps, call.layer.every));
     for_neurons(pool, shape, kForwardGrain,
                 [call, run = kernels<T>().forward](int64_t begin, int64_t end) { run(call, begin, end); });
     return ffi::Error::Success();
@@ -100,7 +100,7 @@ ffi::Error tangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, f
   const ProfilerRange range("lif_tangent");
   return with_derivative<Family, LifTangent>(
       arguments, results, attributes, [&](const auto& call, const Family& g, auto element) {
-        const LifShape& shape = call.layer.shape;
+        const LayerShape& shape = call.layer.shape;
         advise_rows(call.spikes_dot, shape, shape.steps);
         advise_rows(call.membrane_dot, shape, shape.steps);
         for_neurons(pool, shape, kDerivativeGrain,
@@ -117,7 +117,7 @@ ffi::Error cotangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments,
   const ProfilerRange range("lif_cotangent");
   return with_derivative<Family, LifCotangent>(
       arguments, results, attributes, [&](const auto& call, const Family& g, auto element) {
-        const LifShape& shape = call.layer.shape;
+        const LayerShape& shape = call.layer.shape;
         advise_rows(call.current_bar, shape, shape.steps);
         std::atomic<bool> complete{true};
         for_neurons(pool, shape, kDerivativeGrain,

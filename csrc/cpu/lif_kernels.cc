@@ -25,7 +25,7 @@ struct Block {
 };
 
 template <class Use>
-void for_each_block(const LifShape& shape, int64_t begin, int64_t end, int64_t most, Use use) {
+void for_each_block(const LayerShape& shape, int64_t begin, int64_t end, int64_t most, Use use) {
   for (int64_t i = begin; i < end; i += most) {
     use(Block{i, end - i < most ? end - i : most, i / shape.inner, i % shape.inner});
   }
@@ -33,7 +33,7 @@ void for_each_block(const LifShape& shape, int64_t begin, int64_t end, int64_t m
 
 // use(strip, its place in the block).
 template <class Use>
-void for_each_strip(const LifShape& shape, const Block& block, Use use) {
+void for_each_strip(const LayerShape& shape, const Block& block, Use use) {
   for_each_block(shape, block.begin, block.begin + block.count, kStrip,
                  [&](const Block& strip) { use(strip, strip.begin - block.begin); });
 }
@@ -172,11 +172,23 @@ struct OverTime {
   bool is_scalar;
   Wide<T> buffer[kStrip];
 
-  OverTime(const Operand<T>& operand, const LifShape& shape)
+  OverTime(const Operand<T>& operand, const LayerShape& shape)
       : rows{operand.data, shape.steps, shape.inner}, is_scalar(operand.is_scalar) {
     if (is_scalar) fill(buffer, kStrip, widen(*operand.data));
   }
   const Wide<T>* at(const Block& strip, int64_t t) { return is_scalar ? buffer : row(rows, strip, t, buffer); }
+};
+
+// Rows of tangents and of cotangents.
+template <class T>
+struct TangentRows {
+  const T *v, *x, *decay, *threshold;
+  Moves<Lif> moves;
+};
+
+template <class T>
+struct CotangentRows {
+  const T *state, *membrane, *spike;
 };
 
 // The loops over a block of neurons in one step, for one rule.
@@ -186,67 +198,79 @@ struct StepLoops {
   // v becomes v'. u may be null.
   void (*forward)(const T* x, T* v, const T* decay, const T* threshold, T* spike, T* u, int64_t count);
   // The distance and its tangent; v and v_dot stay.
-  void (*tangent)(const T* x, const T* v, const T* decay, const T* threshold, const StepTangent<const T*>& dot,
-                  T* distance, T* distance_dot, int64_t count);
+  void (*tangent)(const T* x, const T* v, const T* decay, const T* threshold, const TangentRows<T>& dot, T* distance,
+                  T* distance_dot, int64_t count);
   // v and v_dot become v' and v'_dot; u_dot is that of u.
-  void (*advance)(const T* x, T* v, const T* decay, const T* threshold, const StepTangent<const T*>& dot, T* v_dot,
+  void (*advance)(const T* x, T* v, const T* decay, const T* threshold, const TangentRows<T>& dot, T* v_dot,
                   const T* spike_dot, T* u_dot, int64_t count);
   // v becomes v'; `compared` is what was compared with the threshold (math/lif.h).
   void (*recompute)(const T* x, T* v, const T* decay, const T* threshold, T* compared, int64_t count);
 };
+
+template <class T>
+SPIKEGRAD_SCALAR Parameters<T, Lif> parameters_at(const T* decay, const T* threshold, int64_t i) {
+  return {{decay[i], threshold[i]}};
+}
+
+template <class T, class R>
+SPIKEGRAD_SCALAR Step<T, Lif> step_at(const T* x, const T* v, const T* decay, const T* threshold, int64_t i) {
+  return step(Lif{}, States<T, Lif>{{v[i]}}, x[i], parameters_at(decay, threshold, i), R{});
+}
 
 template <class T, class R>
 void forward_loop(const T* x, T* v, const T* decay, const T* threshold, T* spike, T* u, int64_t count) {
   if (u) {
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
-      const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
+      const Step<T, Lif> out = step_at<T, R>(x, v, decay, threshold, i);
       spike[i] = out.spike;
       u[i] = out.membrane;
-      v[i] = out.state;
+      v[i] = out.state.at[0];
     }
   } else {
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < count; i++) {
-      const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
+      const Step<T, Lif> out = step_at<T, R>(x, v, decay, threshold, i);
       spike[i] = out.spike;
-      v[i] = out.state;
+      v[i] = out.state.at[0];
     }
   }
 }
 
 template <class T>
-SPIKEGRAD_SCALAR StepTangent<T> at(const StepTangent<const T*>& dot, int64_t i) {
-  return {dot.v[i], dot.x[i], dot.decay[i], dot.threshold[i], dot.v_moves, dot.decay_moves};
+SPIKEGRAD_SCALAR StepTangent<T, Lif> at(const TangentRows<T>& dot, int64_t i) {
+  return {{{dot.v[i]}}, dot.x[i], {{dot.decay[i], dot.threshold[i]}}, dot.moves};
 }
 
 template <class T>
-SPIKEGRAD_SCALAR StepCotangent<T> at(const StepCotangent<const T*>& bar, int64_t i) {
-  return {bar.state[i], bar.membrane[i], bar.spike[i]};
+SPIKEGRAD_SCALAR StepCotangent<T, Lif> at(const CotangentRows<T>& bar, int64_t i) {
+  return {{{bar.state[i]}}, bar.membrane[i], bar.spike[i]};
 }
 
 template <class T, class R>
-void tangent_loop(const T* x, const T* v, const T* decay, const T* threshold, const StepTangent<const T*>& dot,
-                  T* distance, T* distance_dot, int64_t count) {
-  const StepTangent<const T*> dots = dot;
+void tangent_loop(const T* x, const T* v, const T* decay, const T* threshold, const TangentRows<T>& dot, T* distance,
+                  T* distance_dot, int64_t count) {
+  const TangentRows<T> dots = dot;
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < count; i++) {
-    distance[i] = step(v[i], x[i], decay[i], threshold[i], R{}).distance;
-    distance_dot[i] = distance_tangent(v[i], decay[i], at(dots, i), R{});
+    distance[i] = step_at<T, R>(x, v, decay, threshold, i).distance;
+    distance_dot[i] =
+        distance_tangent(Lif{}, States<T, Lif>{{v[i]}}, parameters_at(decay, threshold, i), at(dots, i), R{});
   }
 }
 
 template <class T, class R>
-void advance_loop(const T* x, T* v, const T* decay, const T* threshold, const StepTangent<const T*>& dot, T* v_dot,
+void advance_loop(const T* x, T* v, const T* decay, const T* threshold, const TangentRows<T>& dot, T* v_dot,
                   const T* spike_dot, T* u_dot, int64_t count) {
-  const StepTangent<const T*> dots = dot;
+  const TangentRows<T> dots = dot;
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < count; i++) {
-    const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
-    const StateTangent<T> next = state_tangent(v[i], decay[i], threshold[i], out, at(dots, i), spike_dot[i], R{});
+    const Step<T, Lif> out = step_at<T, R>(x, v, decay, threshold, i);
+    const StateTangent<T, Lif> next = state_tangent(Lif{}, States<T, Lif>{{v[i]}}, parameters_at(decay, threshold, i),
+                                                    out, at(dots, i), spike_dot[i], R{});
     u_dot[i] = next.membrane;
-    v_dot[i] = next.state;
-    v[i] = out.state;
+    v_dot[i] = next.state.at[0];
+    v[i] = out.state.at[0];
   }
 }
 
@@ -254,9 +278,9 @@ template <class T, class R>
 void recompute_loop(const T* x, T* v, const T* decay, const T* threshold, T* compared, int64_t count) {
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < count; i++) {
-    const Step<T> out = step(v[i], x[i], decay[i], threshold[i], R{});
-    compared[i] = spikegrad::compared(v[i], out, R{});
-    v[i] = out.state;
+    const Step<T, Lif> out = step_at<T, R>(x, v, decay, threshold, i);
+    compared[i] = keep(Lif{}, States<T, Lif>{{v[i]}}, out, R{}).at[0];
+    v[i] = out.state.at[0];
   }
 }
 
@@ -303,7 +327,7 @@ struct StepBack {
   const T* v;  // or null, where nobody asks for the cotangents of decay and threshold
   const T* decay;
   const T* threshold;
-  StepCotangent<const T*> bar;
+  CotangentRows<T> bar;
   T* x_bar;
   T* v_bar;  // that of v' becomes that of v
   T* decay_bar;
@@ -314,12 +338,15 @@ struct StepBack {
 
 // distance_bar(distance, spike_bar, i) is g(distance) times the spike's cotangent.
 template <class T, class R, class DistanceBar>
-SPIKEGRAD_SCALAR Pulled<T> pulled_back_at(const StepBack<T>& strip, T v, int64_t i, DistanceBar distance_bar) {
+SPIKEGRAD_SCALAR Pulled<T, Lif> pulled_back_at(const StepBack<T>& strip, T v, int64_t i, DistanceBar distance_bar) {
   using Forward = StaticRule<R::charge_first, R::reset, false>;
-  const StepCotangent<T> bar = at(strip.bar, i);
-  const T distance = strip.compared[i] - strip.threshold[i];
-  const T spike_bar = spike_cotangent(strip.compared[i], strip.decay[i], strip.threshold[i], bar, R{});
-  return pulled_back(v, heaviside(distance), strip.decay[i], bar, distance_bar(distance, spike_bar, i), Forward{});
+  const StepCotangent<T, Lif> bar = at(strip.bar, i);
+  const Kept<T, Lif> kept = {{strip.compared[i], v}};
+  const Parameters<T, Lif> parameters = parameters_at(strip.decay, strip.threshold, i);
+  const T distance = kept_distance(Lif{}, kept, parameters);
+  const T spike_bar = spike_cotangent(Lif{}, kept, parameters, bar, R{});
+  return pulled_back(Lif{}, kept, heaviside(distance), parameters, bar, distance_bar(distance, spike_bar, i),
+                     Forward{});
 }
 
 template <class T, class R, class DistanceBar>
@@ -328,18 +355,18 @@ SPIKEGRAD_SCALAR void pull_back_loop(const StepBack<T>& shared, DistanceBar dist
   if (strip.v) {
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < strip.count; i++) {
-      const Pulled<T> pulled = pulled_back_at<T, R>(strip, strip.v[i], i, distance_bar);
+      const Pulled<T, Lif> pulled = pulled_back_at<T, R>(strip, strip.v[i], i, distance_bar);
       strip.x_bar[i] = pulled.x;
-      strip.v_bar[i] = pulled.v;
-      strip.decay_bar[i] += pulled.decay;
-      strip.threshold_bar[i] += pulled.threshold;
+      strip.v_bar[i] = pulled.state.at[Lif::v];
+      strip.decay_bar[i] += pulled.parameters.at[Lif::decay];
+      strip.threshold_bar[i] += pulled.parameters.at[Lif::threshold];
     }
   } else {
     SPIKEGRAD_VECTORISE
     for (int64_t i = 0; i < strip.count; i++) {
-      const Pulled<T> pulled = pulled_back_at<T, R>(strip, T(0), i, distance_bar);
+      const Pulled<T, Lif> pulled = pulled_back_at<T, R>(strip, T(0), i, distance_bar);
       strip.x_bar[i] = pulled.x;
-      strip.v_bar[i] = pulled.v;
+      strip.v_bar[i] = pulled.state.at[Lif::v];
     }
   }
 }
@@ -356,7 +383,8 @@ void spike_cotangent_loop(const StepBack<T>& shared, T* spike_bar) {
   const StepBack<T> strip = shared;
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < strip.count; i++) {
-    spike_bar[i] = spike_cotangent(strip.compared[i], strip.decay[i], strip.threshold[i], at(strip.bar, i), R{});
+    spike_bar[i] = spike_cotangent(Lif{}, Kept<T, Lif>{{strip.compared[i], T(0)}},
+                                   parameters_at(strip.decay, strip.threshold, i), at(strip.bar, i), R{});
   }
 }
 
@@ -392,31 +420,6 @@ void pull_back(const StepBack<T>& strip, const Family& g) {
   pull_back_given<T, R>(strip, spike_bar);
 }
 
-// A constant that can be handed to a generic lambda.
-template <bool kValue>
-struct Constant {
-  static constexpr bool value = kValue;
-};
-
-// use(rule) with that of the layer, known to the compiler.
-template <class T, class Use>
-auto with_rule(const LifLayer<T>& layer, Use use) {
-  const auto by_reset = [&](auto charge_first) {
-    constexpr bool kChargeFirst = decltype(charge_first)::value;
-    switch (layer.reset) {
-      case Reset::subtract:
-        return layer.detach_reset ? use(StaticRule<kChargeFirst, Reset::subtract, true>{})
-                                  : use(StaticRule<kChargeFirst, Reset::subtract, false>{});
-      case Reset::zero:
-        return layer.detach_reset ? use(StaticRule<kChargeFirst, Reset::zero, true>{})
-                                  : use(StaticRule<kChargeFirst, Reset::zero, false>{});
-      default:
-        return use(StaticRule<kChargeFirst, Reset::none, false>{});
-    }
-  };
-  return layer.order == Order::charge_fire_reset ? by_reset(Constant<true>{}) : by_reset(Constant<false>{});
-}
-
 template <class T>
 StepLoops<Wide<T>> loops_of(const LifLayer<T>& layer) {
   using W = Wide<T>;
@@ -428,7 +431,7 @@ StepLoops<Wide<T>> loops_of(const LifLayer<T>& layer) {
 }
 
 template <class T>
-Rows<T> over_time(T* data, const LifShape& shape) {
+Rows<T> over_time(T* data, const LayerShape& shape) {
   return {data, shape.steps, shape.inner};
 }
 
@@ -436,16 +439,16 @@ template <class T>
 void forward(const LifForward<T>& call, int64_t begin, int64_t end) {
   using W = Wide<T>;
   const LifLayer<T>& layer = call.layer;
-  const LifShape& shape = layer.shape;
+  const LayerShape& shape = layer.shape;
   const StepLoops<W> loops = loops_of(layer);
   OverTime<T> current(layer.current, shape);
   const Rows<T> spikes = over_time(call.spikes, shape), membrane = over_time(call.membrane, shape);
-  const Rows<W> checkpoints = {call.checkpoints, layer.every ? checkpoints_of(shape.steps, layer.every) : 0,
+  const Rows<W> checkpoints = {call.checkpoints[Lif::v], layer.every ? checkpoints_of(shape.steps, layer.every) : 0,
                                shape.inner};
   for_each_block(shape, begin, end, kBlock, [&](const Block& block) {
     W v[kBlock], spike_buffer[kStrip], u_buffer[kStrip];
-    const State<W> decay(layer.decay, block), threshold(layer.threshold, block);
-    read_state(call.v0, block, v);
+    const State<W> decay(layer.parameters[Lif::decay], block), threshold(layer.parameters[Lif::threshold], block);
+    read_state(call.first_state[Lif::v], block, v);
     for (int64_t t = 0; t < shape.steps; t++) {
       if (layer.every && t % layer.every == 0) copy_row_out(checkpoints, block, t / layer.every, v);
       const int64_t to = spike_row(layer.order, t);
@@ -464,7 +467,7 @@ void forward(const LifForward<T>& call, int64_t begin, int64_t end) {
         copy_row_out(spikes, strip, shape.steps - 1, spike_buffer);
       });
     }
-    write_state(v, block, call.v_final);
+    write_state(v, block, call.last_state[Lif::v]);
   });
 }
 
@@ -472,7 +475,7 @@ template <class T, class Family>
 void tangent(const LifTangent<T>& call, int64_t begin, int64_t end, const Family& g) {
   using W = Wide<T>;
   const LifLayer<T>& layer = call.layer;
-  const LifShape& shape = layer.shape;
+  const LayerShape& shape = layer.shape;
   const StepLoops<W> loops = loops_of(layer);
   const auto gradient = elementwise<W>().of(g).array_t;
   OverTime<T> current(layer.current, shape), current_dot(call.current_dot, shape);
@@ -480,18 +483,19 @@ void tangent(const LifTangent<T>& call, int64_t begin, int64_t end, const Family
   for_each_block(shape, begin, end, kBlock, [&](const Block& block) {
     W v[kBlock], v_dot[kBlock];
     W distance[kStrip], distance_dot[kStrip], spike_buffer[kStrip], u_buffer[kStrip];
-    const State<W> decay(layer.decay, block), threshold(layer.threshold, block);
-    const State<W> decay_dot(call.decay_dot, block), threshold_dot(call.threshold_dot, block);
-    read_state(call.v0, block, v);
-    read_state(call.v0_dot, block, v_dot);
+    const State<W> decay(layer.parameters[Lif::decay], block), threshold(layer.parameters[Lif::threshold], block);
+    const State<W> decay_dot(call.parameters_dot[Lif::decay], block),
+        threshold_dot(call.parameters_dot[Lif::threshold], block);
+    read_state(call.first_state[Lif::v], block, v);
+    read_state(call.first_state_dot[Lif::v], block, v_dot);
     for (int64_t t = 0; t < shape.steps; t++) {
       const int64_t to = spike_row(layer.order, t);
       for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
         W* spike_dot = to < 0 ? spike_buffer : row_to_write(spikes_dot, strip, to, spike_buffer);
         W* u_dot = call.membrane_dot ? row_to_write(membrane_dot, strip, t, u_buffer) : u_buffer;
         const W* x = current.at(strip, t);
-        const StepTangent<const W*> dot = {v_dot + i,    current_dot.at(strip, t), decay_dot.at(i), threshold_dot.at(i),
-                                           call.v_moves, call.decay_moves};
+        const TangentRows<W> dot = {v_dot + i, current_dot.at(strip, t), decay_dot.at(i), threshold_dot.at(i),
+                                    call.moves};
         loops.tangent(x, v + i, decay.at(i), threshold.at(i), dot, distance, distance_dot, strip.count);
         gradient(distance, distance_dot, spike_dot, strip.count, g);
         loops.advance(x, v + i, decay.at(i), threshold.at(i), dot, v_dot + i, spike_dot, u_dot, strip.count);
@@ -507,7 +511,7 @@ void tangent(const LifTangent<T>& call, int64_t begin, int64_t end, const Family
         copy_row_out(spikes_dot, strip, shape.steps - 1, spike_buffer);
       });
     }
-    write_state(v_dot, block, call.v_final_dot);
+    write_state(v_dot, block, call.last_state_dot[Lif::v]);
   });
 }
 
@@ -524,19 +528,19 @@ template <class T, class Family>
 bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Family& g) {
   using W = Wide<T>;
   const LifLayer<T>& layer = call.layer;
-  const LifShape& shape = layer.shape;
+  const LayerShape& shape = layer.shape;
   const StepLoops<W> loops = loops_of(layer);
   const auto back = with_rule(layer, [](auto rule) { return &pull_back<W, decltype(rule), Family>; });
   const auto gradient = elementwise<W>().of(g).array_t;
   const int64_t every = layer.every, checkpoint_count = checkpoints_of(shape.steps, every);
-  const Rows<const W> checkpoints = {call.checkpoints, checkpoint_count, shape.inner};
+  const Rows<const W> checkpoints = {call.checkpoints[Lif::v], checkpoint_count, shape.inner};
   const Rows<T> current_bar = over_time(call.current_bar, shape);
   OverTime<T> current(layer.current, shape), spikes_bar(call.spikes_bar, shape);
   OverTime<T> membrane_bar(call.membrane_bar, shape);
 
   // Of each step between two checkpoints what was compared with the threshold, and v for the gradient of decay, which
   // is the same where the spike comes first.
-  const bool scales = call.decay_bar != nullptr;
+  const bool scales = call.parameters_bar[Lif::decay] != nullptr;
   const int64_t arrays = scales && layer.order == Order::charge_fire_reset ? 2 : 1;
   int64_t most = kSegmentBytes / (arrays * every * static_cast<int64_t>(sizeof(W)));
   most = most < kSmallestBlock ? kSmallestBlock : most > kBlock ? kBlock : most;
@@ -547,8 +551,8 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
   for_each_block(shape, begin, end, most, [&](const Block& block) {
     W v[kBlock], v_bar[kBlock], decay_bar[kBlock], threshold_bar[kBlock];
     W distance[kStrip], spike_bar[kStrip], zero[kStrip], x_bar_buffer[kStrip];
-    const State<W> decay(layer.decay, block), threshold(layer.threshold, block);
-    read_state(call.v_final_bar, block, v_bar);
+    const State<W> decay(layer.parameters[Lif::decay], block), threshold(layer.parameters[Lif::threshold], block);
+    read_state(call.last_state_bar[Lif::v], block, v_bar);
     fill(decay_bar, block.count, W(0));
     fill(threshold_bar, block.count, W(0));
     fill(zero, kStrip, W(0));
@@ -572,8 +576,8 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
       for (int64_t t = past - 1; t >= first; t--) {
         const int64_t from = spike_row(layer.order, t), row = (t - first) * most;
         for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
-          const StepCotangent<const W*> bar = {v_bar + i, membrane_bar.at(strip, t),
-                                               from < 0 ? zero : spikes_bar.at(strip, from)};
+          const CotangentRows<W> bar = {v_bar + i, membrane_bar.at(strip, t),
+                                        from < 0 ? zero : spikes_bar.at(strip, from)};
           W* x_bar = row_to_write(current_bar, strip, t, x_bar_buffer);
           // The strip after this one, and of the current that of the segment after this one.
           const int64_t place = i + kStrip, next = t - place / block.count, shift = place % block.count - i;
@@ -588,10 +592,10 @@ bool cotangent(const LifCotangent<T>& call, int64_t begin, int64_t end, const Fa
         });
       }
     }
-    write_state(v_bar, block, call.v0_bar);
+    write_state(v_bar, block, call.first_state_bar[Lif::v]);
     if (scales) {
-      write_state(decay_bar, block, call.decay_bar);
-      write_state(threshold_bar, block, call.threshold_bar);
+      write_state(decay_bar, block, call.parameters_bar[Lif::decay]);
+      write_state(threshold_bar, block, call.parameters_bar[Lif::threshold]);
     }
   });
   free(segment);

@@ -7,7 +7,7 @@
 
 #include "cpu/kernels.h"
 #include "math/half.h"
-#include "math/lif_call.h"
+#include "neurons/lif_call.h"
 
 namespace spikegrad {
 

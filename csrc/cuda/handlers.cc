@@ -36,7 +36,8 @@ ffi::Error initialize_derivative(ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::Remain
   ParameterAddresses<Family> addresses = {};
   if (ffi::Error error = check_derivative(x, t, parameters, *out, order, addresses); error.failure()) return error;
   return with_element_type(x, [&](auto element) {
-    return checked("loading a derivative's kernel", Derivative<decltype(element), Family>::load(order));
+    return checked("loading a derivative's kernel",
+                   Derivative<decltype(element), Family>::load(addresses.count, order));
   });
 }
 

@@ -2,6 +2,9 @@
 
 #include <cuda_runtime.h>
 
+#include <type_traits>
+
+#include "cuda/gradient.h"
 #include "cuda/half_conversions.h"
 #include "cuda/launch.h"
 #include "cuda/prepare_in_block.h"
@@ -11,80 +14,102 @@
 
 namespace spikegrad::cuda {
 
-constexpr int kThreads = 128;
+// A vector of 16 bytes a thread and 256 threads a block, in a grid that covers the array (launch.h). More vectors a
+// thread or streaming loads were no faster on an H100 (2026-11-27: 266 to 270 us for a spike of 1e8 floats, all of
+// them).
+constexpr int kThreads = 256;
 
-// Blocks a multiprocessor for which a kernel leaves registers, and that are launched at most. To keep its memory busy
-// an H100 needs some 14 KiB a multiprocessor under way (3.4 TB/s, 0.55 us, 132 of them): 16 blocks with a vector of x a
-// thread are 32 KiB, 5 with one of x and one of t 20 KiB. At 6 ptxas spills. The higher orders are bound by arithmetic.
-constexpr int kSpikeBlocks = 16;
-constexpr int kGradientBlocks = 5;
-constexpr int kDerivativeBlocks = 3;
-
-// out[i] = apply(x[i], t[i]) or apply(x[i], t[0]), in the wide type between.
-template <Lanes kLanes, class T, class Apply>
-__device__ __forceinline__ void for_each_product(const T* x, const T* t, bool scalar_t, T* out, int64_t size,
-                                                 Apply apply) {
-  if (scalar_t) {
-    const Wide<T> t_0 = to_wide(*t);
-    for_each_element<kLanes>(out, size, [=](T x) { return from_wide(apply(to_wide(x), t_0), T{}); }, x);
-  } else {
-    for_each_element<kLanes>(out, size, [=](T x, T t) { return from_wide(apply(to_wide(x), to_wide(t)), T{}); }, x, t);
-  }
-}
-
-template <class T, class Family>
-__device__ __forceinline__ void any_order(const T* x, const T* t, bool scalar_t, T* out, int64_t size, const Family& g,
-                                          int64_t order) {
-  for_each_product<Lanes::in_turn>(x, t, scalar_t, out, size, [&g, order](double x, double t) {
-    return static_cast<Wide<T>>(sum_of_terms(x, t, g, order));
-  });
-}
+// Blocks a multiprocessor for which the kernels leave registers. To keep its memory busy an H100 needs some 14 KiB a
+// multiprocessor under way (3.4 TB/s, 0.55 us, 132 of them): 4 blocks with a vector of x and one of t a thread are 32
+// KiB. The higher orders are bound by arithmetic in double.
+constexpr int kSpikeBlocks = 8;
+template <int kTerms>
+constexpr int kGradientBlocks = kTerms == 1 ? 4 : 3;  // preparing three terms spills at 4
+constexpr int kDerivativeBlocks = 2;
 
 // The kernels. Their names are what a profiler shows.
 
 template <class T>
 __global__ void __launch_bounds__(kThreads, kSpikeBlocks) spike(const T* x, T* out, int64_t size) {
-  for_each_element<Lanes::at_once>(out, size, [](T x) { return heaviside(x); }, x);
+  const Share<T> share(size, x, out);
+  if (share.has_vector()) {
+    auto vector = bit_cast<Vector<T>>(load_bits(x, share.thread));
+#pragma unroll
+    for (T& lane : vector.lane) lane = heaviside(lane);
+    store_vector(out, share.thread, vector);
+  }
+  share.for_remainder(size, [&](int64_t i) { out[i] = heaviside(x[i]); });
 }
 
-template <class T, class Family>
-__global__ void __launch_bounds__(kThreads, kGradientBlocks)
+// Order 0 for a number of terms that the compiler knows.
+template <class T, class Family, int kTerms>
+__global__ void __launch_bounds__(kThreads, kGradientBlocks<kTerms>)
     surrogate_gradient(const T* x, const T* t, bool scalar_t, T* out, int64_t size,
                        ParameterAddresses<Family> parameters) {
-  __shared__ Family g;
-  prepare_in_block<T>(g, parameters, 0);
-  const bool done = with_value(g, Wide<T>{}, [&](const auto& shared) {
-    const auto value = shared;  // in registers
-    for_each_product<Lanes::at_once>(x, t, scalar_t, out, size,
-                                     [value](Wide<T> x, Wide<T> t) { return value_of(x, t, value); });
-  });
-  if (!done) any_order(x, t, scalar_t, out, size, g, 0);
+  FastGradient<T, Family, kTerms> g{};
+  bool fast = false;
+  // Parameters of one term are prepared while the loads are on their way. For those of three there are no registers
+  // then.
+  if constexpr (kTerms > 1) fast = g.prepare(parameters);
+  const Share<T> share = scalar_t ? Share<T>(size, x, out) : Share<T>(size, x, t, out);
+  Bits bits_x = {}, bits_t = {};  // lanes of 16 bits would have a register each
+  if (share.has_vector()) {
+    bits_x = load_bits(x, share.thread);
+    if (!scalar_t) bits_t = load_bits(t, share.thread);
+  }
+  if constexpr (kTerms == 1) fast = g.prepare(parameters);
+  const T first_t = *t;
+  const auto t_at = [&](int64_t i) { return scalar_t ? first_t : t[i]; };
+  if (!fast) {
+    g.with_slow([&](const auto& slow) {
+#pragma unroll 1
+      for (int64_t i = share.thread; i < size; i += share.threads) {
+        out[i] = from_wide(slow(to_wide(x[i]), to_wide(t_at(i))), T{});
+      }
+    });
+    return;
+  }
+  if (share.has_vector()) {
+    auto vector_x = bit_cast<Vector<T>>(bits_x);
+    const auto vector_t = bit_cast<Vector<T>>(bits_t);
+#pragma unroll
+    for (int k = 0; k < Vector<T>::lanes; k++) {
+      const T lane_t = scalar_t ? first_t : vector_t.lane[k];
+      vector_x.lane[k] = from_wide(g(to_wide(vector_x.lane[k]), to_wide(lane_t)), T{});
+    }
+    store_vector(out, share.thread, vector_x);
+  }
+  share.for_remainder(size, [&](int64_t i) { out[i] = from_wide(g(to_wide(x[i]), to_wide(t_at(i))), T{}); });
 }
 
+// Any order and any number of terms.
 template <class T, class Family>
 __global__ void __launch_bounds__(kThreads, kDerivativeBlocks)
     surrogate_derivative(const T* x, const T* t, bool scalar_t, T* out, int64_t size,
                          ParameterAddresses<Family> parameters, int64_t order) {
   __shared__ Family g;
   prepare_in_block<T>(g, parameters, order);
-  any_order(x, t, scalar_t, out, size, g, order);
+  const int64_t threads = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  const auto for_each = [&](auto apply) {
+    for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += threads) {
+      out[i] = from_wide(apply(to_wide(x[i]), to_wide(t[scalar_t ? 0 : i])), T{});
+    }
+  };
+  const bool done = order == 0 && with_value(g, Wide<T>{}, [&](const auto& value) {
+                      for_each([&](Wide<T> x, Wide<T> t) { return value_of(x, t, value); });
+                    });
+  if (done) return;
+  for_each([&](double x, double t) { return static_cast<Wide<T>>(sum_of_terms(x, t, g, order)); });
 }
 
-// `blocks` are those a multiprocessor that are launched at most.
 template <class T>
-cudaError_t grid_for(int64_t size, int64_t blocks, Grid& grid) {
-  int multiprocessors;
-  if (cudaError_t error = count_multiprocessors(multiprocessors); error != cudaSuccess) return error;
-  constexpr int64_t elements = kThreads * Vector<T>::lanes;
-  grid = {(size + elements - 1) / elements, blocks * multiprocessors, kThreads};
-  return cudaSuccess;
+Grid grid_for(int64_t size) {
+  return {(size + Vector<T>::lanes - 1) / Vector<T>::lanes, kThreads};
 }
 
 template <class T>
 cudaError_t Heaviside<T>::launch(const T* x, T* out, int64_t size, cudaStream_t stream) {
-  Grid grid;
-  if (cudaError_t error = grid_for<T>(size, kSpikeBlocks, grid); error != cudaSuccess) return error;
-  return launch_kernel(spike<T>, grid, stream, x, out, size);
+  return launch_kernel(spike<T>, grid_for<T>(size), stream, x, out, size);
 }
 
 template <class T>
@@ -92,22 +117,41 @@ cudaError_t Heaviside<T>::load() {
   return load_kernel(spike<T>);
 }
 
+// use(kernel) with that of order 0 for so many parameters, or null where there is none.
+template <class T, class Family, class Use>
+cudaError_t with_gradient_kernel(int64_t parameter_count, int64_t order, Use use) {
+  if (order == 0 && parameter_count == Family::parameters) return use(surrogate_gradient<T, Family, 1>);
+  if constexpr (Family::most_terms > 1) {
+    if (order == 0 && parameter_count == ParameterAddresses<Family>::most) {
+      return use(surrogate_gradient<T, Family, Family::most_terms>);
+    }
+  }
+  return use(nullptr);
+}
+
 template <class T, class Family>
 cudaError_t Derivative<T, Family>::launch(const T* x, const T* t, bool scalar_t, T* out, int64_t size,
                                           const ParameterAddresses<Family>& parameters, int64_t order,
                                           cudaStream_t stream) {
-  Grid grid;
-  const int64_t blocks = order == 0 ? kGradientBlocks : kDerivativeBlocks;
-  if (cudaError_t error = grid_for<T>(size, blocks, grid); error != cudaSuccess) return error;
-  if (order == 0) {
-    return launch_kernel(surrogate_gradient<T, Family>, grid, stream, x, t, scalar_t, out, size, parameters);
-  }
-  return launch_kernel(surrogate_derivative<T, Family>, grid, stream, x, t, scalar_t, out, size, parameters, order);
+  return with_gradient_kernel<T, Family>(parameters.count, order, [&](auto kernel) {
+    if constexpr (std::is_null_pointer_v<decltype(kernel)>) {
+      return launch_kernel(surrogate_derivative<T, Family>, grid_for<T>(size), stream, x, t, scalar_t, out, size,
+                           parameters, order);
+    } else {
+      return launch_kernel(kernel, grid_for<T>(size), stream, x, t, scalar_t, out, size, parameters);
+    }
+  });
 }
 
 template <class T, class Family>
-cudaError_t Derivative<T, Family>::load(int64_t order) {
-  return order == 0 ? load_kernel(surrogate_gradient<T, Family>) : load_kernel(surrogate_derivative<T, Family>);
+cudaError_t Derivative<T, Family>::load(int64_t parameter_count, int64_t order) {
+  return with_gradient_kernel<T, Family>(parameter_count, order, [](auto kernel) {
+    if constexpr (std::is_null_pointer_v<decltype(kernel)>) {
+      return load_kernel(surrogate_derivative<T, Family>);
+    } else {
+      return load_kernel(kernel);
+    }
+  });
 }
 
 #define SPIKEGRAD_INSTANTIATE_FAMILY(name, Family, T) template struct Derivative<T, Family>;

@@ -27,7 +27,7 @@ struct Derivative {
   // out[i] = t[i] g^(order)(x[i]), or t[0] g^(order)(x[i]) where t is a scalar.
   static cudaError_t launch(const T* x, const T* t, bool scalar_t, T* out, int64_t size,
                             const ParameterAddresses<Family>& parameters, int64_t order, cudaStream_t stream);
-  static cudaError_t load(int64_t order);
+  static cudaError_t load(int64_t parameter_count, int64_t order);
 };
 
 }  // namespace spikegrad::cuda

@@ -1,6 +1,6 @@
 #include "cuda/checked.h"
 #include "cuda/handlers.h"
-#include "cuda/lif_kernels.h"
+#include "cuda/layer_kernels.h"
 #include "ffi/lif_operands.h"
 #include "ffi/profiler_range.h"
 
@@ -14,7 +14,7 @@ ffi::Error initialize_lif(ffi::RemainingArgs arguments, ffi::RemainingRets resul
   return with_current(arguments, [&](auto element) {
     LifForward<decltype(element)> call;
     if (auto error = decode({arguments, results, attributes}, call); error.failure()) return error;
-    return checked("loading lif's kernel", Lif<decltype(element)>::load());
+    return checked("loading lif's kernel", ForwardKernels<decltype(element), Lif>::load(call));
   });
 }
 
@@ -24,12 +24,12 @@ ffi::Error lif(cudaStream_t stream, ffi::RemainingArgs arguments, ffi::Remaining
   return with_current(arguments, [&](auto element) {
     LifForward<decltype(element)> call;
     if (auto error = decode({arguments, results, attributes}, call); error.failure()) return error;
-    return checked("launching lif's kernel", Lif<decltype(element)>::launch(call, stream));
+    return checked("launching lif's kernel", ForwardKernels<decltype(element), Lif>::launch(call, stream));
   });
 }
 
-// Of LifTangent or of LifCotangent.
-template <class Family, template <class> class Call>
+// Of LifTangent by TangentKernels, or of LifCotangent by CotangentKernels.
+template <class Family, template <class> class Call, template <class, class, class> class Kernels>
 ffi::Error initialize_lif_derivative(ffi::RemainingArgs arguments, ffi::RemainingRets results,
                                      ffi::Dictionary attributes) {
   return with_current(arguments, [&](auto element) {
@@ -37,11 +37,11 @@ ffi::Error initialize_lif_derivative(ffi::RemainingArgs arguments, ffi::Remainin
     Call<T> call;
     ParameterAddresses<Family> parameters = {};
     if (auto error = decode({arguments, results, attributes}, call, parameters); error.failure()) return error;
-    return checked("loading the kernel of a derivative of lif", LifDerivative<T, Family>::load(call));
+    return checked("loading the kernel of a derivative of lif", Kernels<T, Lif, Family>::load(call, parameters));
   });
 }
 
-template <class Family, template <class> class Call>
+template <class Family, template <class> class Call, template <class, class, class> class Kernels>
 ffi::Error lif_derivative(const char* name, cudaStream_t stream, ffi::RemainingArgs arguments,
                           ffi::RemainingRets results, ffi::Dictionary attributes) {
   const ProfilerRange range(name);
@@ -51,20 +51,21 @@ ffi::Error lif_derivative(const char* name, cudaStream_t stream, ffi::RemainingA
     ParameterAddresses<Family> parameters = {};
     if (auto error = decode({arguments, results, attributes}, call, parameters); error.failure()) return error;
     return checked("launching the kernel of a derivative of lif",
-                   LifDerivative<T, Family>::launch(call, parameters, stream));
+                   Kernels<T, Lif, Family>::launch(call, parameters, stream));
   });
 }
 
 template <class Family>
 ffi::Error lif_tangent(cudaStream_t stream, ffi::RemainingArgs arguments, ffi::RemainingRets results,
                        ffi::Dictionary attributes) {
-  return lif_derivative<Family, LifTangent>("lif_tangent", stream, arguments, results, attributes);
+  return lif_derivative<Family, LifTangent, TangentKernels>("lif_tangent", stream, arguments, results, attributes);
 }
 
 template <class Family>
 ffi::Error lif_cotangent(cudaStream_t stream, ffi::RemainingArgs arguments, ffi::RemainingRets results,
                          ffi::Dictionary attributes) {
-  return lif_derivative<Family, LifCotangent>("lif_cotangent", stream, arguments, results, attributes);
+  return lif_derivative<Family, LifCotangent, CotangentKernels>("lif_cotangent", stream, arguments, results,
+                                                                attributes);
 }
 
 }  // namespace
@@ -79,11 +80,13 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_lif, lif, SPIKEGRAD_BIND_EXECUTE(),
 
 #define SPIKEGRAD_DEFINE(name, Family)                                                                                \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_initialize_lif_tangent_##name,                                         \
-                                (initialize_lif_derivative<Family, LifTangent>), SPIKEGRAD_BIND_INITIALIZE());        \
+                                (initialize_lif_derivative<Family, LifTangent, TangentKernels>),                      \
+                                SPIKEGRAD_BIND_INITIALIZE());                                                         \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_lif_tangent_##name, lif_tangent<Family>, SPIKEGRAD_BIND_EXECUTE(),     \
                                 {ffi::Traits::kCmdBufferCompatible});                                                 \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_initialize_lif_cotangent_##name,                                       \
-                                (initialize_lif_derivative<Family, LifCotangent>), SPIKEGRAD_BIND_INITIALIZE());      \
+                                (initialize_lif_derivative<Family, LifCotangent, CotangentKernels>),                  \
+                                SPIKEGRAD_BIND_INITIALIZE());                                                         \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_cuda_lif_cotangent_##name, lif_cotangent<Family>, SPIKEGRAD_BIND_EXECUTE(), \
                                 {ffi::Traits::kCmdBufferCompatible});
 SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)

@@ -26,6 +26,24 @@ __device__ __forceinline__ void prepare_in_block(Family& g, const ParameterAddre
   __syncthreads();
 }
 
+// The same for order 0 and a number of terms that the compiler knows: one goes in a straight line, without a loop.
+template <class T, int kTerms, class Family>
+__device__ __forceinline__ const Family& prepared_in_block(const ParameterAddresses<Family>& parameters) {
+  __shared__ Family g;
+  if constexpr (kTerms > 1) {
+    prepare_in_block<T>(g, parameters, 0);
+  } else {
+    if (threadIdx.x == 0) {
+      double values[Family::parameters];
+#pragma unroll
+      for (int i = 0; i < Family::parameters; i++) values[i] = *static_cast<const Wide<T>*>(parameters.at[i]);
+      prepare(g, values, 1, 0, Wide<T>{});
+    }
+    __syncthreads();
+  }
+  return g;
+}
+
 }  // namespace spikegrad::cuda
 
 #endif  // SPIKEGRAD_CUDA_PREPARE_IN_BLOCK_H_

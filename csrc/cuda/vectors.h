@@ -1,4 +1,4 @@
-// An elementwise loop over the whole grid, 16 bytes a thread and turn.
+// Elementwise work over the whole grid, 16 bytes a thread.
 #ifndef SPIKEGRAD_CUDA_VECTORS_H_
 #define SPIKEGRAD_CUDA_VECTORS_H_
 
@@ -9,23 +9,6 @@
 #include "math/scalar.h"
 
 namespace spikegrad::cuda {
-
-template <size_t kSize>
-struct UnsignedOfSize;
-template <>
-struct UnsignedOfSize<2> {
-  using type = uint16_t;
-};
-template <>
-struct UnsignedOfSize<4> {
-  using type = uint32_t;
-};
-template <>
-struct UnsignedOfSize<8> {
-  using type = uint64_t;
-};
-template <size_t kSize>
-using Unsigned = typename UnsignedOfSize<kSize>::type;
 
 // The 16 bytes as they are read and written: one 128-bit access, whatever they hold. (A memcpy by way of
 // __builtin_assume_aligned is 16 accesses of a byte on sm_80 and sm_90, by nvcc 13.0.)
@@ -46,55 +29,36 @@ __device__ __forceinline__ bool aligned_for_vectors(const T*... at) {
   return ((reinterpret_cast<uintptr_t>(at) | ...) % kVectorBytes) == 0;
 }
 
-// How a thread goes through the lanes of its vectors: all at once, for the more that is under way; or one after the
-// other, where each is so much work that all at once would not find registers.
-enum class Lanes { at_once, in_turn };
-
-// The lowest lane, taken out; the others move down, and `last` comes in above them. (An index that is no constant would
-// need local memory, and lanes of 16 bits in an array a register each.)
+// What a thread of a grid that covers `size` elements has to do: the vector with its own number, and elements one by
+// one behind the last vector. XLA places its buffers so that vectors fit, but promises no more than an element's
+// alignment; where one of the buffers is not aligned, all elements go one by one.
 template <class T>
-__device__ __forceinline__ T pop_and_push(Bits& queue, T last) {
-  constexpr int bits = 8 * sizeof(T);
-  const T first = bit_cast<T>(static_cast<Unsigned<sizeof(T)>>(queue.low));
-  const uint64_t above = static_cast<uint64_t>(bit_cast<Unsigned<sizeof(T)>>(last)) << (64 - bits);
-  if constexpr (bits == 64) {
-    queue = {queue.high, above};
-  } else {
-    queue = {queue.low >> bits | queue.high << (64 - bits), queue.high >> bits | above};
-  }
-  return first;
-}
+struct Share {
+  int64_t thread, threads, vectors;
 
-template <Lanes kLanes, class T, class Apply, class... From>
-__device__ __forceinline__ Bits apply_to_lanes(Apply apply, From... from) {
-  if constexpr (kLanes == Lanes::at_once) {
-    Vector<T> to;
-    const auto apply_to = [&](const auto&... vectors) {
-#pragma unroll
-      for (int k = 0; k < Vector<T>::lanes; k++) to.lane[k] = apply(vectors.lane[k]...);
-    };
-    apply_to(bit_cast<Vector<T>>(from)...);
-    return bit_cast<Bits>(to);
-  } else {
-    Bits to = {};
+  template <class... Array>
+  explicit __device__ __forceinline__ Share(int64_t size, const Array*... arrays)
+      : thread(static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x),
+        threads(static_cast<int64_t>(gridDim.x) * blockDim.x),
+        vectors(aligned_for_vectors(arrays...) ? size / Vector<T>::lanes : 0) {}
+
+  __device__ __forceinline__ bool has_vector() const { return thread < vectors; }
+
+  template <class Use>
+  __device__ __forceinline__ void for_remainder(int64_t size, Use use) const {
 #pragma unroll 1
-    for (int k = 0; k < Vector<T>::lanes; k++) pop_and_push(to, apply(pop_and_push(from, T{})...));
-    return to;
+    for (int64_t i = vectors * Vector<T>::lanes + thread; i < size; i += threads) use(i);
   }
+};
+
+template <class T>
+__device__ __forceinline__ Bits load_bits(const T* array, int64_t i) {
+  return reinterpret_cast<const Bits*>(array)[i];
 }
 
-// to[i] = apply(from[i]...). XLA places its buffers so that vectors fit, but promises no more than an element's
-// alignment; where one of the buffers is not aligned, all of it goes the way of the remainder.
-template <Lanes kLanes, class T, class Apply, class... From>
-__device__ __forceinline__ void for_each_element(T* to, int64_t size, Apply apply, const From*... from) {
-  constexpr int lanes = Vector<T>::lanes;
-  const int64_t thread = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const int64_t threads = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  const int64_t vectors = aligned_for_vectors(to, from...) ? size / lanes : 0;
-  for (int64_t i = thread; i < vectors; i += threads) {
-    reinterpret_cast<Bits*>(to)[i] = apply_to_lanes<kLanes, T>(apply, reinterpret_cast<const Bits*>(from)[i]...);
-  }
-  for (int64_t i = vectors * lanes + thread; i < size; i += threads) to[i] = apply(from[i]...);
+template <class T>
+__device__ __forceinline__ void store_vector(T* array, int64_t i, const Vector<T>& vector) {
+  reinterpret_cast<Bits*>(array)[i] = bit_cast<Bits>(vector);
 }
 
 }  // namespace spikegrad::cuda

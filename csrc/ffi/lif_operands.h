@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "ffi/operands.h"
-#include "math/lif_call.h"
+#include "neurons/lif_call.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace spikegrad {
@@ -57,8 +57,8 @@ class LifOperands {
     steps_ = layer.shape.steps;
     if (layer.every > steps_) layer.every = steps_;  // one checkpoint all the same, and no product overflows
     layer.current = {static_cast<const T*>(current->untyped_data()), false};
-    if (auto error = state("decay", layer.decay); error.failure()) return error;
-    return state("threshold", layer.threshold);
+    if (auto error = state("decay", layer.parameters[Lif::decay]); error.failure()) return error;
+    return state("threshold", layer.parameters[Lif::threshold]);
   }
 
   xla::ffi::Error flag(const char* name, bool& value) {
@@ -213,13 +213,14 @@ xla::ffi::Error with_current(const xla::ffi::RemainingArgs& arguments, Use use) 
 template <class T>
 xla::ffi::Error decode(LifOperands operands, LifForward<T>& call) {
   if (auto error = operands.layer(call.layer); error.failure()) return error;
-  if (auto error = operands.state("v0", call.v0); error.failure()) return error;
+  if (auto error = operands.state("v0", call.first_state[Lif::v]); error.failure()) return error;
   if (auto error = operands.result_over_time("spikes", call.spikes); error.failure()) return error;
-  if (auto error = operands.result_state("v_final", call.v_final); error.failure()) return error;
-  call.checkpoints = nullptr;
+  if (auto error = operands.result_state("v_final", call.last_state[Lif::v]); error.failure()) return error;
+  call.checkpoints[Lif::v] = nullptr;
   call.membrane = nullptr;
   if (call.layer.every > 0) {
-    if (auto error = operands.result_checkpoints("checkpoints", call.layer.every, call.checkpoints); error.failure()) {
+    if (auto error = operands.result_checkpoints("checkpoints", call.layer.every, call.checkpoints[Lif::v]);
+        error.failure()) {
       return error;
     }
   }
@@ -234,16 +235,17 @@ xla::ffi::Error decode(LifOperands operands, LifForward<T>& call) {
 template <class T, class Family>
 xla::ffi::Error decode(LifOperands operands, LifTangent<T>& call, ParameterAddresses<Family>& parameters) {
   if (auto error = operands.layer(call.layer); error.failure()) return error;
-  if (auto error = operands.flag("v_moves", call.v_moves); error.failure()) return error;
-  if (auto error = operands.flag("decay_moves", call.decay_moves); error.failure()) return error;
-  if (auto error = operands.state("v0", call.v0); error.failure()) return error;
+  if (auto error = operands.flag("v_moves", call.moves.state[Lif::v]); error.failure()) return error;
+  if (auto error = operands.flag("decay_moves", call.moves.parameter[Lif::decay]); error.failure()) return error;
+  call.moves.parameter[Lif::threshold] = true;
+  if (auto error = operands.state("v0", call.first_state[Lif::v]); error.failure()) return error;
   if (auto error = operands.over_time("current_dot", call.current_dot); error.failure()) return error;
-  if (auto error = operands.state("decay_dot", call.decay_dot); error.failure()) return error;
-  if (auto error = operands.state("threshold_dot", call.threshold_dot); error.failure()) return error;
-  if (auto error = operands.state("v0_dot", call.v0_dot); error.failure()) return error;
+  if (auto error = operands.state("decay_dot", call.parameters_dot[Lif::decay]); error.failure()) return error;
+  if (auto error = operands.state("threshold_dot", call.parameters_dot[Lif::threshold]); error.failure()) return error;
+  if (auto error = operands.state("v0_dot", call.first_state_dot[Lif::v]); error.failure()) return error;
   if (auto error = operands.parameters(parameters); error.failure()) return error;
   if (auto error = operands.result_over_time("spikes_dot", call.spikes_dot); error.failure()) return error;
-  if (auto error = operands.result_state("v_final_dot", call.v_final_dot); error.failure()) return error;
+  if (auto error = operands.result_state("v_final_dot", call.last_state_dot[Lif::v]); error.failure()) return error;
   call.membrane_dot = nullptr;
   if (operands.has_more_results()) {
     if (auto error = operands.result_over_time("membrane_dot", call.membrane_dot); error.failure()) return error;
@@ -256,19 +258,20 @@ xla::ffi::Error decode(LifOperands operands, LifTangent<T>& call, ParameterAddre
 template <class T, class Family>
 xla::ffi::Error decode(LifOperands operands, LifCotangent<T>& call, ParameterAddresses<Family>& parameters) {
   if (auto error = operands.layer(call.layer); error.failure()) return error;
-  if (auto error = operands.checkpoints("checkpoints", call.layer.every, call.checkpoints); error.failure()) {
+  if (auto error = operands.checkpoints("checkpoints", call.layer.every, call.checkpoints[Lif::v]); error.failure()) {
     return error;
   }
   if (auto error = operands.over_time("spikes_bar", call.spikes_bar); error.failure()) return error;
-  if (auto error = operands.state("v_final_bar", call.v_final_bar); error.failure()) return error;
+  if (auto error = operands.state("v_final_bar", call.last_state_bar[Lif::v]); error.failure()) return error;
   if (auto error = operands.over_time("membrane_bar", call.membrane_bar); error.failure()) return error;
   if (auto error = operands.parameters(parameters); error.failure()) return error;
   if (auto error = operands.result_over_time("current_bar", call.current_bar); error.failure()) return error;
-  if (auto error = operands.result_state("v0_bar", call.v0_bar); error.failure()) return error;
-  call.decay_bar = call.threshold_bar = nullptr;
+  if (auto error = operands.result_state("v0_bar", call.first_state_bar[Lif::v]); error.failure()) return error;
+  call.parameters_bar[Lif::decay] = call.parameters_bar[Lif::threshold] = nullptr;
   if (operands.has_more_results()) {
-    if (auto error = operands.result_state("decay_bar", call.decay_bar); error.failure()) return error;
-    if (auto error = operands.result_state("threshold_bar", call.threshold_bar); error.failure()) return error;
+    if (auto error = operands.result_state("decay_bar", call.parameters_bar[Lif::decay]); error.failure()) return error;
+    if (auto error = operands.result_state("threshold_bar", call.parameters_bar[Lif::threshold]); error.failure())
+      return error;
   }
   return operands.all_used();
 }

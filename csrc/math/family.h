@@ -6,6 +6,7 @@
 //   prepare(family, parameters, terms, order, T)  for an x whose wide type is T
 //   term(x, t, k, family, order)           the k-th term of t g^(order)(x), t finite, in double
 //   with_value(family, T, use)             calls use(value), if order 0 has a faster way in T at these parameters
+//   value_for(family, Terms<n>, T)         that value for n given terms, n = 1 or most_terms, if value.usable
 //
 //   struct Value<T>                        that faster way, in steps that the kernels run one after the other over a
 //   block
@@ -38,6 +39,12 @@ SPIKEGRAD_SCALAR auto& in_type(Either& either, T) {
     return either.in_double;
   }
 }
+
+// A number of terms that the compiler knows.
+template <int kTerms>
+struct Terms {
+  static constexpr int count = kTerms;
+};
 
 // Where the parameters of a call lie, in the memory of whoever computes: scalars in the wide type of x.
 template <class Family>

@@ -39,6 +39,16 @@ SPIKEGRAD_SCALAR double term(double x, double t, int64_t k, const GaussianMixtur
   return gaussian_derivative(x, t, g.term[k], order);
 }
 
+template <class T>
+SPIKEGRAD_SCALAR const GaussianValue<T>& value_for(const GaussianMixture& g, Terms<1>, T type) {
+  return in_type(g.single, type);
+}
+
+template <class T>
+SPIKEGRAD_SCALAR const SymmetricTriple<T>& value_for(const GaussianMixture& g, Terms<3>, T type) {
+  return in_type(g.triple, type);
+}
+
 template <class T, class Use>
 SPIKEGRAD_SCALAR bool with_value(const GaussianMixture& g, T type, Use use) {
   if (in_type(g.single, type).usable) return use(in_type(g.single, type)), true;

@@ -87,6 +87,11 @@ SPIKEGRAD_SCALAR void prepare(Sigmoid& g, const double* parameters, int64_t term
   in_type(g.value, type) = make_sigmoid_value<T>(g, nan_or_mantissa);
 }
 
+template <class T>
+SPIKEGRAD_SCALAR const SigmoidValue<T>& value_for(const Sigmoid& g, Terms<1>, T type) {
+  return in_type(g.value, type);
+}
+
 template <class T, class Use>
 SPIKEGRAD_SCALAR bool with_value(const Sigmoid& g, T type, Use use) {
   if (in_type(g.value, type).usable) return use(in_type(g.value, type)), true;

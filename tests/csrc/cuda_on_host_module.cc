@@ -11,7 +11,7 @@
 
 #include "buffer.h"
 #include "cuda/kernels.h"
-#include "cuda/lif_kernels.h"
+#include "cuda/layer_kernels.h"
 #include "held.h"
 #include "lif_calls.h"
 
@@ -28,7 +28,8 @@ void define(py::module_& m, const std::string& dtype) {
     cuda::Heaviside<T>::launch(from.data(), to.data(), x.size(), nullptr);
     return to.array();
   });
-  define_lif<T>(m, "lif_" + dtype, [](const LifForward<T>& call) { cuda::Lif<T>::launch(call, nullptr); });
+  define_lif<T>(m, "lif_" + dtype,
+                [](const LifForward<T>& call) { cuda::ForwardKernels<T, Lif>::launch(call, nullptr); });
 }
 
 template <class Family, class T>
@@ -53,18 +54,24 @@ void define_family(py::module_& m, const std::string& family, const std::string&
                                               in_place ? from.data() : to.data(), x.size(), addresses, order, nullptr);
           return in_place ? from.array() : to.array();
         });
-  const auto run = [](const auto& call, const std::vector<double>& parameters) {
-    const std::vector<Wide<T>> values(parameters.begin(), parameters.end());
-    cuda::LifDerivative<T, Family>::launch(call, addresses_of<Family>(values), nullptr);
-  };
-  define_lif_tangent<T>(m, "lif_tangent_" + family + "_" + dtype, run);
-  define_lif_cotangent<T>(m, "lif_cotangent_" + family + "_" + dtype, run);
+  define_lif_tangent<T>(m, "lif_tangent_" + family + "_" + dtype,
+                        [](const LifTangent<T>& call, const std::vector<double>& parameters) {
+                          const std::vector<Wide<T>> values(parameters.begin(), parameters.end());
+                          cuda::TangentKernels<T, Lif, Family>::launch(call, addresses_of<Family>(values), nullptr);
+                        });
+  define_lif_cotangent<T>(m, "lif_cotangent_" + family + "_" + dtype,
+                          [](const LifCotangent<T>& call, const std::vector<double>& parameters) {
+                            const std::vector<Wide<T>> values(parameters.begin(), parameters.end());
+                            cuda::CotangentKernels<T, Lif, Family>::launch(call, addresses_of<Family>(values), nullptr);
+                          });
 }
 
 }  // namespace
 
 PYBIND11_MODULE(spikegrad_cuda_on_host, m) {
-  m.def("set_shape", [](unsigned blocks, unsigned threads) { launch_shim::shape = {blocks, threads}; });
+  m.def("set_threads", [](unsigned threads) { launch_shim::threads_of_launches = threads; });
+  m.def("set_lif_offset", [](int64_t elements) { lif_offset = elements; });
+  m.def("set_multiprocessors", [](int count) { launch_shim::multiprocessors = count; });
   // Blocks, threads a block, and bytes of shared memory that the last launch asked for; all 0 if there was none since.
   m.def("take_launched", [] {
     const cudaLaunchConfig_t config = std::exchange(launch_shim::launched, launch_shim::kNothing);

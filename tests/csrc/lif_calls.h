@@ -13,10 +13,13 @@
 
 #include "buffer.h"
 #include "held.h"
-#include "math/lif_call.h"
+#include "neurons/lif_call.h"
 
 template <class T>
 using HeldArray = pybind11::array_t<typename Held<T>::type>;
+
+// Elements by which every array begins behind what malloc aligns.
+inline int64_t lif_offset = 0;
 
 // An operand, and the memory that it lies in.
 template <class T>
@@ -24,7 +27,7 @@ struct LifInput {
   Buffer<T> buffer;
   bool is_scalar;
 
-  LifInput(const HeldArray<T>& array) : buffer(array.data(), array.size(), 0), is_scalar(array.ndim() == 0) {}
+  LifInput(const HeldArray<T>& array) : buffer(array.data(), array.size(), lif_offset), is_scalar(array.ndim() == 0) {}
   spikegrad::Operand<T> operand() { return {buffer.data(), is_scalar}; }
 };
 
@@ -34,7 +37,7 @@ struct LifOutput {
   Buffer<T> buffer;
   bool wanted;
 
-  LifOutput(int64_t size, bool wanted) : buffer(nullptr, wanted ? size : 0, 0), wanted(wanted) {
+  LifOutput(int64_t size, bool wanted) : buffer(nullptr, wanted ? size : 0, lif_offset), wanted(wanted) {
     if (wanted) std::memset(static_cast<void*>(buffer.data()), 0xff, static_cast<size_t>(size) * sizeof(T));
   }
   T* data() { return wanted ? buffer.data() : nullptr; }
@@ -56,7 +59,7 @@ using LifOptions = std::tuple<int64_t, int64_t, bool, int64_t>;
 // The operands that all calls begin with.
 template <class T>
 struct LifInputs {
-  spikegrad::LifShape shape;
+  spikegrad::LayerShape shape;
   LifInput<T> current;
   LifInput<spikegrad::Wide<T>> decay, threshold;
 
@@ -77,8 +80,7 @@ struct LifInputs {
             detach_reset,
             every,
             current.operand(),
-            decay.operand(),
-            threshold.operand()};
+            {decay.operand(), threshold.operand()}};
   }
 };
 
@@ -94,8 +96,12 @@ void define_lif(pybind11::module_& m, const std::string& name, Run run) {
     const int64_t checkpoint_count = every ? spikegrad::checkpoints_of(inputs.shape.steps, every) : 0;
     LifOutput<T> spikes(inputs.over_time(), true), membrane(inputs.over_time(), with_membrane);
     LifOutput<W> v_final(inputs.neurons(), true), checkpoints(inputs.neurons() * checkpoint_count, every != 0);
-    run(spikegrad::LifForward<T>{inputs.layer(options), v0_input.operand(), spikes.data(), membrane.data(),
-                                 v_final.data(), checkpoints.data()});
+    run(spikegrad::LifForward<T>{inputs.layer(options),
+                                 {v0_input.operand()},
+                                 spikes.data(),
+                                 membrane.data(),
+                                 {v_final.data()},
+                                 {checkpoints.data()}});
     return arrays_of(spikes, v_final, checkpoints, membrane);
   });
 }
@@ -113,9 +119,15 @@ void define_lif_tangent(pybind11::module_& m, const std::string& name, Run run) 
           LifInput<T> current_input(current_dot);
           LifOutput<T> spikes(inputs.over_time(), true), membrane(inputs.over_time(), with_membrane);
           LifOutput<W> v_final(inputs.neurons(), true);
-          run(spikegrad::LifTangent<T>{inputs.layer(options), v0_input.operand(), current_input.operand(),
-                                       decay_input.operand(), threshold_input.operand(), v0_dot_input.operand(),
-                                       v_moves, decay_moves, spikes.data(), membrane.data(), v_final.data()},
+          run(spikegrad::LifTangent<T>{inputs.layer(options),
+                                       {v0_input.operand()},
+                                       current_input.operand(),
+                                       {decay_input.operand(), threshold_input.operand()},
+                                       {v0_dot_input.operand()},
+                                       {{v_moves}, {decay_moves, true}},
+                                       spikes.data(),
+                                       membrane.data(),
+                                       {v_final.data()}},
               parameters);
           return arrays_of(spikes, v_final, membrane);
         });
@@ -133,9 +145,14 @@ void define_lif_cotangent(pybind11::module_& m, const std::string& name, Run run
     LifOutput<T> current_bar(inputs.over_time(), true);
     LifOutput<W> v0_bar(inputs.neurons(), true);
     LifOutput<W> decay_bar(inputs.neurons(), scales), threshold_bar(inputs.neurons(), scales);
-    run(spikegrad::LifCotangent<T>{inputs.layer(options), checkpoints_input.buffer.data(), spikes_input.operand(),
-                                   membrane_input.operand(), v_final_input.operand(), current_bar.data(), v0_bar.data(),
-                                   decay_bar.data(), threshold_bar.data()},
+    run(spikegrad::LifCotangent<T>{inputs.layer(options),
+                                   {checkpoints_input.buffer.data()},
+                                   spikes_input.operand(),
+                                   membrane_input.operand(),
+                                   {v_final_input.operand()},
+                                   current_bar.data(),
+                                   {v0_bar.data()},
+                                   {decay_bar.data(), threshold_bar.data()}},
         parameters);
     return arrays_of(current_bar, v0_bar, decay_bar, threshold_bar);
   });

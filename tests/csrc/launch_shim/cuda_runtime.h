@@ -15,6 +15,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __noinline__
 #define __shared__ static  // there is one block at a time
 #define __launch_bounds__(...)
 
@@ -39,11 +40,12 @@ inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace launch_shim {
 
-// What a test sets in place of what a launch asks for; 0 for what it asks for.
-struct Shape {
-  unsigned blocks, threads;
-};
-inline Shape shape;
+// What a test sets in place of the threads a block that a launch asks for, with as many more or fewer blocks; 0 for
+// what it asks for.
+inline unsigned threads_of_launches;
+
+// Of the device. With 0, every layer has many neurons.
+inline int multiprocessors = 2;
 
 // What the last launch asked for.
 inline constexpr cudaLaunchConfig_t kNothing = {{0, 0, 0}, {0, 0, 0}, 0, nullptr};
@@ -64,7 +66,7 @@ inline cudaError_t cudaGetDevice(int* device) {
 }
 
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = 2;
+  *value = launch_shim::multiprocessors;
   return cudaSuccess;
 }
 
@@ -77,8 +79,10 @@ template <class... Params, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args... args) {
   dim3 grid = config->gridDim, block = config->blockDim;
   launch_shim::launched = *config;
-  if (launch_shim::shape.blocks) grid.x = launch_shim::shape.blocks;
-  if (launch_shim::shape.threads) block.x = launch_shim::shape.threads;
+  if (launch_shim::threads_of_launches) {
+    grid.x = (grid.x * block.x + launch_shim::threads_of_launches - 1) / launch_shim::threads_of_launches;
+    block.x = launch_shim::threads_of_launches;
+  }
   // Allocated to the byte, for AddressSanitizer; as much a thread as was asked for, and NaN to begin with.
   const size_t shared_bytes = config->dynamicSmemBytes / config->blockDim.x * block.x;
   const std::unique_ptr<char[]> shared(new char[shared_bytes]);

@@ -1,0 +1,155 @@
+// Where a thread's neurons lie in the arrays of a layer, and how it reads and writes them: kLanes neurons that lie side
+// by side, in one access.
+#ifndef SPIKEGRAD_CUDA_LAYER_ROWS_H_
+#define SPIKEGRAD_CUDA_LAYER_ROWS_H_
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "cuda/half_conversions.h"
+#include "math/heaviside.h"
+#include "neurons/layer_call.h"
+
+namespace spikegrad::cuda {
+
+// One step of a thread's neurons.
+template <class T, int kLanes>
+struct alignas(sizeof(T) * kLanes) Row {
+  T lane[kLanes];
+};
+
+template <int kLanes, class T>
+__device__ __forceinline__ Row<T, kLanes> load_row(const T* at) {
+  return *reinterpret_cast<const Row<T, kLanes>*>(at);
+}
+
+template <int kLanes, class T>
+__device__ __forceinline__ void store_row(T* at, const Row<T, kLanes>& row) {
+  *reinterpret_cast<Row<T, kLanes>*>(at) = row;
+}
+
+// The address of the row that comes `rows` after another, `rows` being a constant. With a Stride of 32 bits it is one
+// instruction, of the dozen that a neuron has for a step forward: for the compiler the product is opaque, or it would
+// make a chain of sums of it, each of two instructions.
+template <class T, class Stride>
+__device__ __forceinline__ T* rows_after(T* at, int rows, Stride stride) {
+  int64_t bytes;
+#if defined(__CUDA_ARCH__)
+  if constexpr (sizeof(Stride) == 4) {
+    asm("mul.wide.u32 %0, %1, %2;" : "=l"(bytes) : "r"(stride), "r"(static_cast<uint32_t>(rows * sizeof(T))));
+  } else
+#endif
+  {
+    bytes = static_cast<int64_t>(rows * sizeof(T)) * static_cast<int64_t>(stride);
+  }
+  using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+  return reinterpret_cast<T*>(reinterpret_cast<Byte*>(at) + bytes);
+}
+
+// The first `count` rows, or as many as there are registers.
+template <int kSteps, int kLanes, class T, class Stride, class Count>
+__device__ __forceinline__ void load_rows(const T* at, Stride stride, Count count, Row<T, kLanes> (&to)[kSteps]) {
+  if (count >= kSteps) {
+#pragma unroll
+    for (int k = 0; k < kSteps; k++) to[k] = load_row<kLanes>(rows_after(at, k, stride));
+  } else {
+#pragma unroll
+    for (int k = 0; k < kSteps; k++) {
+      if (k < count) to[k] = load_row<kLanes>(rows_after(at, k, stride));
+    }
+  }
+}
+
+template <int kLanes, class Stride>
+struct Neurons {
+  int64_t index;  // of the first one
+  int64_t outer, offset;
+  Stride stride;  // from one step to the next, in elements
+  bool exist;     // the last block has more threads than neurons
+
+  explicit __device__ __forceinline__ Neurons(const LayerShape& shape)
+      : Neurons(shape, (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kLanes) {}
+
+  __device__ __forceinline__ Neurons(const LayerShape& shape, int64_t first)
+      : index(first),
+        outer(0),
+        offset(index),
+        stride(static_cast<Stride>(shape.inner)),
+        exist(index < shape.outer * shape.inner) {
+    // A division of 64 bits takes as many instructions as ten steps: none where time comes first.
+    if (shape.outer > 1) {
+      outer = index / shape.inner;
+      offset = index - outer * shape.inner;
+    }
+  }
+
+  // Their place at step t of an array [outer, length, inner].
+  __device__ __forceinline__ int64_t at(int64_t length, int64_t t) const {
+    return (outer * length + t) * static_cast<int64_t>(stride) + offset;
+  }
+};
+
+// What a neuron has once.
+template <int kCount, class T, int kLanes, class Stride>
+__device__ __forceinline__ void load_states(const Operand<T> (&operands)[kCount],
+                                            const Neurons<kLanes, Stride>& neurons, Numbers<T, kCount> (&to)[kLanes]) {
+#pragma unroll
+  for (int i = 0; i < kCount; i++) {
+#pragma unroll
+    for (int j = 0; j < kLanes; j++) {
+      to[j].at[i] = operands[i].data[operands[i].is_scalar ? 0 : neurons.index + j];
+    }
+  }
+}
+
+template <int kCount, class T, int kLanes, class Stride>
+__device__ __forceinline__ void store_states(T* const (&arrays)[kCount], const Neurons<kLanes, Stride>& neurons,
+                                             const Numbers<T, kCount> (&from)[kLanes]) {
+#pragma unroll
+  for (int i = 0; i < kCount; i++) {
+#pragma unroll
+    for (int j = 0; j < kLanes; j++) arrays[i][neurons.index + j] = from[j].at[i];
+  }
+}
+
+// The same for the rows of checkpoints, in one access for each state.
+template <int kCount, class T, int kLanes>
+__device__ __forceinline__ void load_checkpoint(const T* const (&arrays)[kCount], int64_t at,
+                                                Numbers<T, kCount> (&to)[kLanes]) {
+#pragma unroll
+  for (int i = 0; i < kCount; i++) {
+    const Row<T, kLanes> row = load_row<kLanes>(arrays[i] + at);
+#pragma unroll
+    for (int j = 0; j < kLanes; j++) to[j].at[i] = row.lane[j];
+  }
+}
+
+template <int kCount, class T, int kLanes>
+__device__ __forceinline__ void store_checkpoint(T* const (&arrays)[kCount], int64_t at,
+                                                 const Numbers<T, kCount> (&from)[kLanes]) {
+#pragma unroll
+  for (int i = 0; i < kCount; i++) {
+    Row<T, kLanes> row;
+#pragma unroll
+    for (int j = 0; j < kLanes; j++) row.lane[j] = from[j].at[i];
+    store_row<kLanes>(arrays[i] + at, row);
+  }
+}
+
+// Whether a spike is written one row before that of its step (neurons/layer_call.h): the first one nowhere, and one
+// more after all steps.
+template <class T, class Neuron, class R>
+__device__ __forceinline__ bool is_early(const Layer<T, Neuron>& layer, R rule) {
+  return !rule.charge_first && layer.order == Order::reset_undecayed;
+}
+
+template <class T, class Neuron>
+__device__ __forceinline__ Rule rule_of(const Layer<T, Neuron>& layer) {
+  return {layer.order == Order::charge_fire_reset, layer.reset, layer.detach_reset};
+}
+
+}  // namespace spikegrad::cuda
+
+#endif  // SPIKEGRAD_CUDA_LAYER_ROWS_H_

@@ -1,1 +1,0 @@
-#include "cuda/lif_kernels.cu"
