@@ -38,7 +38,7 @@ lif_call_p.multiple_results = True
 
 _RESETS = {None: 0, "subtract": 1, "zero": 2}
 _ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
-"""As in csrc/math/lif.h."""
+"""As in csrc/neurons/neuron.h."""
 
 
 def lif_call(
