@@ -20,10 +20,10 @@ def test_auditwheel_finds_nothing_foreign():
 
 
 def test_its_size():
-    """Three architectures and PTX, compressed, and CUDA's runtime: 2.4 MB."""
+    """What ships, without the modules for the tests: three architectures and PTX, compressed, and CUDA's runtime."""
     with zipfile.ZipFile(WHEEL) as wheel:
-        (module,) = (entry for entry in wheel.infolist() if re.match(r"spikegrad/_cuda\..*so$", entry.filename))
-    assert module.file_size < 2_500_000
+        shipped = [entry.compress_size for entry in wheel.infolist() if entry.filename.startswith("spikegrad/")]
+    assert sum(shipped) < 8_000_000
 
 
 def test_it_imports_without_a_driver():
