@@ -32,7 +32,7 @@ class Comparison:
         return self.timings[FORMULA].median / self.timings[name].median
 
     def time_ratio(self, name: str = AUTO) -> float:
-        """Time over that of the formula; above 1 is a loss."""
+        """The time over the formula's time; above 1 is a loss."""
         return self.timings[name].median / self.timings[FORMULA].median
 
     def is_the_formula(self, name: str) -> bool:

@@ -212,7 +212,7 @@ def _measurements(path: Path) -> str:
     )
     note = (
         f"`{AUTO}`, the default policy, calls no kernel for the spike and its derivative on a GPU: XLA fuses them.\n"
-        "Below some 1e6 elements the time is that of the launch."
+        "Below some 1e6 elements the launch takes most of the time."
     )
     layers_note = f"With the policy `{AUTO}`: up to 4 steps are unrolled in plain HLO, longer layers call the kernels."
     headed = {

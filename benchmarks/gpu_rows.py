@@ -55,7 +55,7 @@ class BandwidthRow:
         return self.bandwidth(competitor) / self.bandwidth(COPY)
 
     def time_ratio(self, competitor: str) -> float:
-        """Time over that of the formula."""
+        """The time over the formula's time."""
         return self.seconds[competitor] / self.seconds[FORMULA]
 
 

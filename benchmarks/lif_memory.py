@@ -29,7 +29,7 @@ class Memory:
         kept: what the pullback holds between forward and backward, beside the current.
         current_kept: whether it holds the current too. That costs nothing where somebody else holds it.
         layer: what the compiled gradient by the current allocates, beside arguments and result.
-        linear: the same of the gradient by w, b and x where the current is `x @ w + b`, which nobody else holds.
+        linear: the same of the gradient by w, b and x where the current is `x @ w + b`, which only the layer keeps.
     """
 
     kept: int

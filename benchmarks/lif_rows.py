@@ -98,7 +98,7 @@ _WITH_TARGET = tuple(
 class Extent:
     """How much is measured.
 
-    500 steps and a batch of 16 are those of the Open Neuromorphic benchmarks of spiking libraries.
+    500 steps and a batch of 16 come from the Open Neuromorphic benchmarks of spiking libraries.
     """
 
     cases: Sequence[Case] = (

@@ -125,7 +125,7 @@ def save(results: Results, file: Path) -> None:
 
     drawn = {dtype: style for dtype, style in STYLES.items() if any(row.dtype == dtype for row in every)}
     quiet = all(row.compared.quiet for row in every)
-    title = f"Time of the jitted jax.numpy formula over that of spikegrad; solid: {AUTO}, dotted: {KERNELS}"
+    title = f"Time of the jitted jax.numpy formula over the time of spikegrad; solid: {AUTO}, dotted: {KERNELS}"
     _legend(figure, title, drawn, quiet, line=1.8)
     figure.savefig(file, dpi=150)
     plt.close(figure)

@@ -15,7 +15,7 @@ from benchmarks.unrolled_rows import UnrolledRow
 
 # Times faster than the formula, under the default policy.
 SPIKE_GEOMETRIC_MEAN, SPIKE_SMALLEST = 2.0, 0.97
-# Time over that of the formula, under the default policy.
+# The time over the formula's time, under the default policy.
 MODEL_TIME_RATIO = 1.03
 UNROLLED_NEURONS = (10**5, 2 * 10**6)
 # Times faster than the fastest scan.

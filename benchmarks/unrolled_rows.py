@@ -82,7 +82,7 @@ def _check_agreement(functions: Functions, current: Array) -> None:
     for name, function in functions.items():
         near = np.isclose(function(current), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
         if near.mean() < 0.98:
-            raise AssertionError(f"of the results of {name} only {near.mean():.2%} are near those of the formula")
+            raise AssertionError(f"only {near.mean():.2%} of the results of {name} are near the formula's results")
 
 
 def _measure_shape(constant: bool, steps: int, neurons: int, seconds: float, patience: Patience) -> list[UnrolledRow]:

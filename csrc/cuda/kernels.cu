@@ -48,8 +48,8 @@ __global__ void __launch_bounds__(kThreads, kGradientBlocks<kTerms>)
                        ParameterAddresses<Family> parameters) {
   FastGradient<T, Family, kTerms> g{};
   bool fast = false;
-  // Parameters of one term are prepared while the loads are on their way. For those of three there are no registers
-  // then.
+  // Parameters of one term are prepared while the loads are on their way. For three terms there are not enough
+  // registers.
   if constexpr (kTerms > 1) fast = g.prepare(parameters);
   const Share<T> share = scalar_t ? Share<T>(size, x, out) : Share<T>(size, x, t, out);
   Bits bits_x = {}, bits_t = {};  // lanes of 16 bits would have a register each
@@ -117,7 +117,7 @@ cudaError_t Heaviside<T>::load() {
   return load_kernel(spike<T>);
 }
 
-// use(kernel) with that of order 0 for so many parameters, or null where there is none.
+// use(kernel) with the kernel of order 0 for this number of parameters, or null where there is none.
 template <class T, class Family, class Use>
 cudaError_t with_gradient_kernel(int64_t parameter_count, int64_t order, Use use) {
   if (order == 0 && parameter_count == Family::parameters) return use(surrogate_gradient<T, Family, 1>);

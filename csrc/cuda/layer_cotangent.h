@@ -106,8 +106,8 @@ __device__ __forceinline__ void from_step_down(int from, Use use) {
 #undef SPIKEGRAD_STEP
 }
 
-// What a call may have. Without any of it: an array of cotangents for the spikes, one number for all of the membrane's,
-// and nobody asks for those of the parameters.
+// What a call may have. The common call has an array of cotangents for the spikes, one number for the membrane's
+// cotangents, and does not ask for the parameters' cotangents.
 enum class Operands { common, any };
 
 // g(x, t) is t g(x). prepare() makes it so, after the first loads are on their way; where it returns false nothing more
@@ -377,7 +377,7 @@ constexpr bool kHasCotangentForms = std::is_same_v<T, float> || std::is_same_v<T
 constexpr int kSlowSlots = 24;
 constexpr int64_t kMostSharedBytes = 46 << 10;  // of the 48 KiB that a block has without being allowed more
 
-// The chunks of a form, and shared memory for its slots or for those of the slow way, whichever are more.
+// The chunks of a form, and shared memory for its slots or for the slots of the slow way, whichever are more.
 template <class T, class Neuron, class Form>
 Chunks cotangent_chunks(const Layer<T, Neuron>& layer, Grid& grid, int& slow_slots) {
   constexpr int64_t kSlotBytes = Neuron::states * sizeof(Wide<T>);  // of a neuron

@@ -3,8 +3,8 @@
 //   struct Neuron
 //     states                    how many numbers a neuron hands from step to step
 //     parameters                how many numbers it has once, such as a decay
-//     kept                      how many numbers of a step its pullback needs; the first `kept_always` of them for the
-//                               cotangents of current and states, all for those of the parameters
+//     kept                      how many numbers of a step its pullback needs: the first `kept_always` of them for the
+//                               cotangents of current and states, all of them for the parameters' cotangents
 //
 //   step(neuron, state, x, parameters, rule)                        -> Step
 //   distance_tangent(neuron, state, parameters, dot, rule)          -> tangent of Step::distance
@@ -91,8 +91,7 @@ struct StateTangent {
   States<T, Neuron> state;
 };
 
-// The cotangents that enter a step backwards: those of the new state, of the membrane that the layer puts out, and of
-// the spike.
+// The cotangents that enter a step backwards: the new state's, the output membrane's and the spike's.
 template <class T, class Neuron>
 struct StepCotangent {
   States<T, Neuron> state;
