@@ -43,7 +43,7 @@ HUGE_PAGES = Setting(
     environment={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
     options=("--between", str(10**6), str(10**7)),
 )
-"""glibc asks for huge pages for every allocation. Smaller results don't fill one, and larger ones gain about as much."""
+"""glibc asks for huge pages everywhere. Smaller results don't fill one, and larger ones gain about as much."""
 
 NO_HAND_OVER = Setting(
     "no hand-over",
