@@ -354,7 +354,8 @@ def _sections(results: Results) -> Iterator[str]:
         yield (
             "## Accuracy of the derivatives\n\n"
             "Errors in units in the last place (ULP). The multi-Gaussian's unit is the spacing at the sum of its\n"
-            "terms' magnitudes. XLA on CPUs flushes subnormal results to 0, so that every form but the kernels is wrong there."
+            "terms' magnitudes. XLA on CPUs flushes subnormal results to 0, so that every form\n"
+            "but the kernels is wrong there."
         )
         yield accuracy.as_table(results.accuracy)
 
