@@ -18,6 +18,8 @@ from closed_form import (
     ulp,
 )
 
+pytestmark = pytest.mark.host_only
+
 SIGMAS = (1e-3, 0.0371, 0.3, 0.5, 1.0, 2.7, 1e3)
 HALVES = {"f16": np.float16, "bf16": ml_dtypes.bfloat16}
 SETS = scalar.instruction_sets()

@@ -8,7 +8,10 @@ import pytest
 from promised import needs
 
 FOUND = all(importlib.util.find_spec(package) for package in ("benchmarks", "psutil", "tqdm"))
-pytestmark = needs(FOUND, "SPIKEGRAD_REQUIRE_BENCHMARKS", "what the benchmarks import is not installed (extra bench)")
+pytestmark = [
+    pytest.mark.host_only,
+    needs(FOUND, "SPIKEGRAD_REQUIRE_BENCHMARKS", "what the benchmarks import is not installed (extra bench)"),
+]
 
 
 def timings_of(seconds):

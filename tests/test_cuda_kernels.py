@@ -15,6 +15,8 @@ import spikegrad_scalar as scalar
 from closed_form import multi_gaussian_parameters
 from held import DTYPES, assert_same_bits, held, plain
 
+pytestmark = pytest.mark.host_only
+
 LARGEST = 4099  # of the sizes: four blocks of 256 threads with four floats each, and a tail
 # Every remainder, for arrays of one block and of several.
 SIZES = [*range(140), *range(1000, 1050), *range(LARGEST - 40, LARGEST + 1)]

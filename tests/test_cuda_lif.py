@@ -14,6 +14,8 @@ import spikegrad_scalar as on_cpu
 from closed_form import multi_gaussian_parameters
 from held import DTYPES, assert_same_bits, held, plain
 
+pytestmark = pytest.mark.host_only
+
 ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
 RESETS = {None: 0, "subtract": 1, "zero": 2}
 # Each way through the kernels: three that are fast, and the sum in double with one term and with two.

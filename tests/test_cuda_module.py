@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import spikegrad
 
+pytestmark = pytest.mark.host_only
+
 IMPORT = "import sys; sys.path.insert(0, sys.argv[1]); from spikegrad import targets; print(targets.PLATFORMS)"
 
 

@@ -136,12 +136,14 @@ def test_a_layer(shape):
 @pytest.mark.parametrize(
     "shape, spec", [("t, 8", P("i")), ("t, 8", P(None, "i")), ("t, n", P("i")), ("8, n", P(None, "i"))]
 )
-def test_a_symbolic_layer_that_is_sharded(shape, spec):
+def test_a_symbolic_layer_that_is_sharded(shape, spec, on_cpu):
     """Gathered and right. Partitioned over time, each part once began with v0, and nobody noticed."""
     of_shape = jax.ShapeDtypeStruct(export.symbolic_shape(shape), jnp.float32)
-    exported = export.export(jax.jit(layer_and_gradient), disabled_checks=CHECKS)(of_shape, np.float32(0.9))
+    to_cpu = export.export(jax.jit(layer_and_gradient), platforms=("cpu",), disabled_checks=CHECKS)
+    exported = to_cpu(of_shape, np.float32(0.9))
     x = np.random.default_rng(0).uniform(-1, 1, (8, 8)).astype(np.float32)
-    sharded = jax.device_put(x, NamedSharding(jax.make_mesh((2,), ("i",), devices=jax.devices()[:2]), spec))
+    mesh = jax.make_mesh((2,), ("i",), devices=jax.devices("cpu")[:2])  # a machine may have one GPU
+    sharded = jax.device_put(x, NamedSharding(mesh, spec))
     expected = jax.jit(layer_and_gradient)(x, np.float32(0.9))
     for actual, wanted in zip(jax.jit(exported.call)(sharded, np.float32(0.9)), expected, strict=True):
         np.testing.assert_array_equal(actual, wanted)

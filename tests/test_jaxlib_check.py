@@ -6,6 +6,8 @@ import sys
 import pytest
 from spikegrad.jax_versions import check_jaxlib
 
+pytestmark = pytest.mark.host_only
+
 
 @pytest.mark.parametrize("version", ["0.8.0", "0.8.3", "0.9.0.1", "0.10.2", "0.12.0.1", "0.12.99"])
 def test_versions_that_fit(version):

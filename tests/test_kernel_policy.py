@@ -14,6 +14,8 @@ from promised import needs_cuda_module
 from spikegrad import GaussianGrad, fused, lif
 from spikegrad.kernel_policy import ANY, AUTO, NEVER, Sizes, calls_kernel
 
+pytestmark = pytest.mark.host_only
+
 LARGE = 100_000
 POLICIES = ("auto", True, False)
 

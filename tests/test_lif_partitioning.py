@@ -23,7 +23,7 @@ KINDS = [AxisType.Auto, AxisType.Explicit]
 GATHERS = re.compile(r"\b(all-gather|all-to-all|collective-permute|all-reduce)(?:-start)?\(")
 
 
-pytestmark = pytest.mark.usefixtures("kernels_called")
+pytestmark = [pytest.mark.host_only, pytest.mark.usefixtures("kernels_called")]
 
 
 def forward(current, decay, v0):
@@ -213,14 +213,19 @@ def test_gradients_of_a_replicated_decay_inside_shard_map():
     np.testing.assert_allclose(actual, jax.grad(loss)(jnp.float32(0.9), current), rtol=1e-5)
 
 
+def assert_near(outs, expected):
+    """The scan is XLA's code, which XLA may fuse and round differently when it is sharded."""
+    for out, want in zip(outs, expected, strict=True):
+        np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-5)
+
+
 def test_second_order_on_a_sharded_current():
     """By the scan, which XLA partitions itself."""
     m = mesh(AxisType.Auto)
     f = lambda current, decay, v0: jax.jvp(partial(gradient, decay=decay, v0=v0), (current,), (current,))[1]
     plain = operands()
     args = [jax.device_put(a, NamedSharding(m, s)) for a, s in zip(plain, (P(None, "i"), P("i"), P("i")), strict=True)]
-    for out, want in zip(jax.jit(f)(*args), jax.jit(f)(*plain), strict=True):
-        np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-5)
+    assert_near(jax.jit(f)(*args), jax.jit(f)(*plain))
 
 
 class Triangle(Surrogate):
@@ -235,12 +240,10 @@ def by_triangle(current):
 def test_a_surrogate_of_ones_own_inside_shard_map():
     """Its scan once carried a membrane that varied less than the current."""
     current = operands()[0]
-    expected = by_triangle(current)
     f = jax.shard_map(
         by_triangle, mesh=mesh(AxisType.Auto), in_specs=P(None, "i", "j"), out_specs=(P(None, "i", "j"), P("i", "j"))
     )
-    for out, want in zip(jax.jit(f)(current), expected, strict=True):
-        np.testing.assert_array_equal(out, want)
+    assert_near(jax.jit(f)(current), by_triangle(current))
 
 
 def test_a_surrogate_of_ones_own_on_an_explicit_mesh():
@@ -248,5 +251,4 @@ def test_a_surrogate_of_ones_own_on_an_explicit_mesh():
     expected = by_triangle(current)
     with jax.set_mesh(mesh(AxisType.Explicit)):
         outs = jax.jit(by_triangle)(jax.device_put(current, P(None, "i", "j")))
-    for out, want in zip(outs, expected, strict=True):
-        np.testing.assert_array_equal(out, want)
+    assert_near(outs, expected)

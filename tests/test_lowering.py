@@ -18,7 +18,7 @@ from promised import needs_cuda_module
 from spikegrad import targets
 from spikegrad.primitives.spike_derivative import spike_derivative
 
-pytestmark = pytest.mark.usefixtures("kernels_called")
+pytestmark = [pytest.mark.host_only, pytest.mark.usefixtures("kernels_called")]
 
 CALL = re.compile(r"stablehlo.custom_call @(spikegrad\S+?)\((.*?)\) \{(.*)\} : \((.*?)\) -> \(?([^()]+)\)?")
 ABOUT_SHARDING = re.compile("num_batch_dims|sdy")

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from spikegrad.primitives.spike_derivative import spike_derivative
 
-pytestmark = pytest.mark.usefixtures("kernels_called")
+pytestmark = [pytest.mark.host_only, pytest.mark.usefixtures("kernels_called")]
 
 COLLECTIVE = re.compile(r"\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter|dynamic-slice)\b")
 SHAPE = (8, 16)

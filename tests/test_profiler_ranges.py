@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import spikegrad_scalar
 
+pytestmark = pytest.mark.host_only
+
 RECORDER = Path(spikegrad_scalar.__file__).parent / "spikegrad_nvtx_recorder.so"
 
 PROGRAM = """

@@ -11,6 +11,8 @@ import sys
 import pytest
 from families import CASES
 
+pytestmark = pytest.mark.host_only
+
 PRELUDE = """
 import os, sys, threading
 os.environ["JAX_PLATFORMS"] = "cpu"
