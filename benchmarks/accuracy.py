@@ -26,22 +26,8 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitors import (
-    ALPHA,
-    AUTO,
-    GAUSSIAN,
-    MULTI_GAUSSIAN,
-    SCALE,
-    SIGMA,
-    SIGMOID,
-    STEEPNESS,
-    SURROGATES,
-    H,
-    S,
-    Spike,
-    spikes,
-    vjp,
-)
+from benchmarks.competitor_names import AUTO, GAUSSIAN, MULTI_GAUSSIAN, SIGMOID, SURROGATES
+from benchmarks.competitors import ALPHA, SCALE, SIGMA, STEEPNESS, H, S, Spike, spikes, vjp
 from benchmarks.tables import table
 
 ORDERS = (0, 1)

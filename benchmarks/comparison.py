@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.competitors import AUTO, FORMULA
+from benchmarks.competitor_names import AUTO, FORMULA
 from benchmarks.programs import same_programs
 from benchmarks.quiet import QUIET, Patience, measure_quietly
 from benchmarks.turns import Timing, blocking, take_turns

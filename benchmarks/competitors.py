@@ -13,19 +13,15 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from spikegrad.kernel_policy import Policy
 
+from benchmarks.competitor_names import AUTO, BRAINTOOLS, FORMULA, FUSED, GAUSSIAN, KERNELS, MULTI_GAUSSIAN, SIGMOID
+
 # Everybody's defaults.
 SIGMA = ALPHA = 0.5
 H, S, SCALE = 0.15, 6.0, 0.5
 STEEPNESS = 4.0
 
-GAUSSIAN, MULTI_GAUSSIAN, SIGMOID = "GaussianGrad", "MultiGaussianGrad", "Sigmoid"
-SURROGATES = (GAUSSIAN, MULTI_GAUSSIAN, SIGMOID)
-
-AUTO, KERNELS, FUSED = "auto", "kernels", "fused"
 POLICIES: Mapping[str, Policy] = {AUTO: "auto", KERNELS: True, FUSED: False}
 """Spikegrad under each kernel policy. `auto` is the default, and the one that the targets are about."""
-
-FORMULA, BRAINTOOLS = "jax.numpy", "braintools"
 
 SCAN, VMAP = "scan", "vmap of scan"
 SCANS: Mapping[str, int] = {SCAN: 1} | {f"scan unroll {steps}": steps for steps in (2, 4, 8)}
@@ -37,7 +33,7 @@ Layer = Callable[[Array, ArrayLike, ArrayLike], Array]
 """`(current, decay, threshold) -> spikes`, time first."""
 
 
-def _under(policy: Policy, function: Callable[..., Array]) -> Callable[..., Array]:
+def under(policy: Policy, function: Callable[..., Array]) -> Callable[..., Array]:
     """The function with its own kernel policy.
 
     The policy is read when the function is traced, and its operations keep it through differentiation. So a call of
@@ -52,7 +48,7 @@ def _under(policy: Policy, function: Callable[..., Array]) -> Callable[..., Arra
 
 
 def _require_kernel(target: str, function: Callable[..., Array], *arguments: ArrayLike) -> None:
-    if target not in jax.jit(_under(True, function)).lower(*arguments).as_text():
+    if target not in jax.jit(under(True, function)).lower(*arguments).as_text():
         raise RuntimeError(f"this build of spikegrad has no kernel for {jax.default_backend()}: nothing to measure")
 
 
@@ -74,7 +70,7 @@ def _sigmoid(x: Array) -> Array:
     return STEEPNESS * s * (1 - s)
 
 
-_FORMULAS = {GAUSSIAN: _gaussian, MULTI_GAUSSIAN: _multi_gaussian, SIGMOID: _sigmoid}
+FORMULAS = {GAUSSIAN: _gaussian, MULTI_GAUSSIAN: _multi_gaussian, SIGMOID: _sigmoid}
 
 
 def _formula(gradient: Spike) -> Spike:
@@ -107,8 +103,8 @@ def spikes(surrogate: str = GAUSSIAN) -> dict[str, Spike]:
     """The spikes of one surrogate by name, ours first; without braintools where that is not installed."""
     ours = getattr(spikegrad, surrogate)()
     _require_kernel("spikegrad.heaviside", ours, jnp.zeros(1))
-    found: dict[str, Spike] = {name: _under(policy, ours) for name, policy in POLICIES.items()}
-    found[FORMULA] = _formula(_FORMULAS[surrogate])
+    found: dict[str, Spike] = {name: under(policy, ours) for name, policy in POLICIES.items()}
+    found[FORMULA] = _formula(FORMULAS[surrogate])
     braintools = _braintools(surrogate)
     if braintools is not None:
         found[BRAINTOOLS] = braintools
@@ -153,6 +149,6 @@ def _ours(current: Array, decay: ArrayLike, threshold: ArrayLike) -> Array:
 def layers() -> dict[str, Layer]:
     """The layers by name, ours first; reset by subtraction, and the Gaussian of the default widths in all of them."""
     _require_kernel("spikegrad.lif", _ours, jnp.zeros((1, 1)), 0.9, 1.0)
-    spike = _formula(_FORMULAS[GAUSSIAN])
+    spike = _formula(FORMULAS[GAUSSIAN])
     scans = {name: functools.partial(_scan, spike, unroll) for name, unroll in SCANS.items()}
-    return {AUTO: _under(POLICIES[AUTO], _ours), **scans, VMAP: functools.partial(_each_neuron, spike)}
+    return {AUTO: under(POLICIES[AUTO], _ours), **scans, VMAP: functools.partial(_each_neuron, spike)}

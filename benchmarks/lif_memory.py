@@ -14,7 +14,8 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitors import AUTO, SCAN, Layer, layers
+from benchmarks.competitor_names import AUTO
+from benchmarks.competitors import SCAN, Layer, layers
 from benchmarks.lif_rows import Case, Problem, problem
 
 STEPS = (64, 256, 1024, 4096)

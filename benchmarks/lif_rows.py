@@ -33,7 +33,8 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitors import AUTO, OPPONENTS, SCAN, SCANS, VMAP, Layer, layers
+from benchmarks.competitor_names import AUTO
+from benchmarks.competitors import OPPONENTS, SCAN, SCANS, VMAP, Layer, layers
 from benchmarks.quiet import QUIET, Patience, measure_quietly
 from benchmarks.turns import Timing, blocking, take_turns
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmarks.competitors import AUTO, KERNELS
+from benchmarks.competitor_names import AUTO, KERNELS
 from benchmarks.lif_rows import BACKWARD, FORWARD, VJP, LifRow
 from benchmarks.results import Results
 from benchmarks.spike_rows import SpikeRow

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks import accuracy, lif_rows, model_rows, unrolled_rows
 from benchmarks.comparison import Comparison
-from benchmarks.competitors import AUTO, BRAINTOOLS, FORMULA, FUSED, KERNELS, OPPONENTS, POLICIES, SCAN
+from benchmarks.competitor_names import AUTO, BRAINTOOLS, FORMULA, FUSED, KERNELS
+from benchmarks.competitors import OPPONENTS, POLICIES, SCAN
 from benchmarks.lif_rows import LifRow
 from benchmarks.other_settings import HUGE_PAGES, NO_HAND_OVER
 from benchmarks.results import Results, geometric_mean
 from benchmarks.spike_rows import SpikeRow
 from benchmarks.tables import table
-from benchmarks.targets import MISSING, verdicts
+from benchmarks.targets import verdicts
+from benchmarks.verdict import MISSING
 
 LINEAR = "Linear + LIF"
 SLOWER, DISTURBED, UNSTEADY, SAME = " ▼", " *", " ~", " ="

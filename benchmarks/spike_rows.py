@@ -22,7 +22,8 @@ from jax import Array
 from tqdm import tqdm
 
 from benchmarks.comparison import Comparison, compare
-from benchmarks.competitors import GAUSSIAN, KERNELS, SURROGATES, spikes, vjp
+from benchmarks.competitor_names import GAUSSIAN, KERNELS, SURROGATES
+from benchmarks.competitors import spikes, vjp
 from benchmarks.page_sizes import huge_shares
 from benchmarks.quiet import Patience
 

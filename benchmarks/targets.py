@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from benchmarks.competitors import AUTO, FUSED, GAUSSIAN, KERNELS
+from benchmarks.competitor_names import AUTO, FUSED, GAUSSIAN, KERNELS
 from benchmarks.lif_memory import MemoryRow
 from benchmarks.lif_rows import BACKWARD, LINEAR_DIRECTIONS, LifRow
 from benchmarks.model_rows import DIRECTIONS, ModelRow
 from benchmarks.results import Results, geometric_mean
 from benchmarks.spike_rows import SpikeRow
 from benchmarks.unrolled_rows import UnrolledRow
+from benchmarks.verdict import MISSING, Verdict
 
 # Times faster than the formula, under the default policy.
 SPIKE_GEOMETRIC_MEAN, SPIKE_SMALLEST = 2.0, 0.97
@@ -26,27 +26,6 @@ LIF_MEMORY_FROM, LIF_MEMORY = 256, 1 / 8
 IMPORT_SECONDS = 0.050
 KERNEL_ULP = {"float32": 2.0, "float64": 2.0, "float16": 0.51, "bfloat16": 0.51}
 FUSED_ULP = {"float32": 3.5, "float64": 4.0, "float16": 0.51, "bfloat16": 0.51}
-MISSING = "-"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One target.
-
-    Attributes:
-        met: None where there is no target, and the value is shown for comparison.
-        note: where the value is from, and what else to know of it.
-    """
-
-    what: str
-    target: str
-    value: str
-    met: bool | None
-    note: str = ""
-
-    @property
-    def word(self) -> str:
-        return {True: "met", False: "MISSED", None: MISSING}[self.met]
 
 
 def _disturbed(quiet: Sequence[bool]) -> str:
