@@ -19,7 +19,8 @@ from jax import Array, lax
 from tqdm import tqdm
 
 from benchmarks.comparison import Comparison, compare
-from benchmarks.competitors import AUTO, BRAINTOOLS, FORMULA, Spike, spikes
+from benchmarks.competitor_names import AUTO, BRAINTOOLS, FORMULA
+from benchmarks.competitors import Spike, spikes
 from benchmarks.quiet import Patience
 
 FORWARD, GRADIENT = "forward", "gradient"
@@ -91,7 +92,8 @@ def _loss(spike: Spike, weights: Weights, currents: Array) -> Array:
     return jnp.mean(_layer(spike, weights, currents).sum(axis=0) ** 2)
 
 
-def _measure_shape(neurons: int, batch: int, seconds: float, patience: Patience) -> list[ModelRow]:
+def models(neurons: int, batch: int) -> tuple[dict[str, Functions], tuple[Weights, Array], float]:
+    """By direction the jitted functions of all competitors; their arguments; the share of neurons that spike."""
     keys = jax.random.split(jax.random.key(neurons + batch), 3)
     currents = jax.random.normal(keys[0], (STEPS, batch, neurons))
     # Scaled so that about a tenth of the neurons spike in a step.
@@ -106,9 +108,14 @@ def _measure_shape(neurons: int, batch: int, seconds: float, patience: Patience)
     rates = {name: float(layer(weights, currents).mean()) for name, layer in layers.items()}
     if any(abs(rate - rates[FORMULA]) > 0.01 for rate in rates.values()):
         raise AssertionError(f"the models do not compute the same: their rates are {rates}")
+    return {FORWARD: layers, GRADIENT: gradients}, (weights, currents), rates[AUTO]
+
+
+def _measure_shape(neurons: int, batch: int, seconds: float, patience: Patience) -> list[ModelRow]:
+    by_direction, arguments, rate = models(neurons, batch)
     return [
-        ModelRow(neurons, batch, direction, rates[AUTO], compare(functions, (weights, currents), seconds, patience))
-        for direction, functions in ((FORWARD, layers), (GRADIENT, gradients))
+        ModelRow(neurons, batch, direction, rate, compare(functions, arguments, seconds, patience))
+        for direction, functions in by_direction.items()
     ]
 
 

@@ -24,7 +24,8 @@ from jax import Array
 from tqdm import tqdm
 
 from benchmarks.comparison import Comparison, compare
-from benchmarks.competitors import BRAINTOOLS, FORMULA, Spike, spikes
+from benchmarks.competitor_names import BRAINTOOLS, FORMULA
+from benchmarks.competitors import Spike, spikes
 from benchmarks.model_rows import FORWARD, GRADIENT
 from benchmarks.quiet import Patience
 
@@ -85,14 +86,19 @@ def _check_agreement(functions: Functions, current: Array) -> None:
             raise AssertionError(f"only {near.mean():.2%} of the results of {name} are near the formula's results")
 
 
-def _measure_shape(constant: bool, steps: int, neurons: int, seconds: float, patience: Patience) -> list[UnrolledRow]:
+def models(constant: bool, steps: int, neurons: int) -> tuple[dict[str, Functions], Array]:
+    """By direction the jitted functions of all competitors, and the current."""
     current = CURRENT * jax.random.normal(jax.random.key(neurons), (neurons,) if constant else (steps, neurons))
     compared = {name: spike for name, spike in spikes().items() if name != BRAINTOOLS}
-    counts = {name: functools.partial(_spike_counts, spike, steps) for name, spike in compared.items()}
-    gradients = {name: jax.grad(functools.partial(_loss, spike, steps)) for name, spike in compared.items()}
+    counts = {name: jax.jit(functools.partial(_spike_counts, spike, steps)) for name, spike in compared.items()}
+    gradients = {name: jax.jit(jax.grad(functools.partial(_loss, spike, steps))) for name, spike in compared.items()}
+    return {FORWARD: counts, GRADIENT: gradients}, current
+
+
+def _measure_shape(constant: bool, steps: int, neurons: int, seconds: float, patience: Patience) -> list[UnrolledRow]:
+    by_direction, current = models(constant, steps, neurons)
     rows = []
-    for direction, of in ((FORWARD, counts), (GRADIENT, gradients)):
-        functions: Functions = {name: jax.jit(function) for name, function in of.items()}
+    for direction, functions in by_direction.items():
         _check_agreement(functions, current)
         rows.append(UnrolledRow(constant, steps, neurons, direction, compare(functions, (current,), seconds, patience)))
     return rows
