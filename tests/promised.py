@@ -1,5 +1,7 @@
 """What a machine or a build is promised to have: where a variable promises it, tests fail that would be skipped."""
 
+import importlib
+import importlib.util
 import os
 
 import jax
@@ -20,6 +22,21 @@ def needs(found, variable, reason):
 
 # The Makefile promises it for every environment whose wheel it builds with SPIKEGRAD_CUDA=ON.
 needs_cuda_module = needs(targets.CUDA is not None, "SPIKEGRAD_REQUIRE_CUDA", "this build has no CUDA module")
+
+needs_benchmarks = needs(
+    all(importlib.util.find_spec(package) for package in ("benchmarks", "psutil", "tqdm")),
+    "SPIKEGRAD_REQUIRE_BENCHMARKS",
+    "what the benchmarks import is not installed (extra bench)",
+)
+
+
+def module_for_tests(name):
+    """A C++ module that a build with SPIKEGRAD_TESTING=ON has; without it the whole file is skipped."""
+    variable = "SPIKEGRAD_REQUIRE_TEST_MODULES"
+    if is_promised(variable):
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=f"this build has no modules for tests ({variable}=1 makes this fail)")
+
 
 GPU = "SPIKEGRAD_REQUIRE_GPU"  # promised by benchmarks/gpu_check.py
 needs_gpu = needs(jax.default_backend() == "gpu", GPU, f"jax found no GPU, its backend is {jax.default_backend()}")

@@ -6,7 +6,6 @@ import ml_dtypes
 import mpmath
 import numpy as np
 import pytest
-import spikegrad_scalar as scalar
 from closed_form import (
     error_in_ulp,
     exact_error_in_ulp,
@@ -17,6 +16,9 @@ from closed_form import (
     sigmoid_derivative,
     ulp,
 )
+from promised import module_for_tests
+
+scalar = module_for_tests("spikegrad_scalar")
 
 pytestmark = pytest.mark.host_only
 

@@ -1,17 +1,12 @@
 """What the benchmarks say of numbers that they are given; what they measure is no matter for tests."""
 
 import dataclasses
-import importlib.util
 import json
 
 import pytest
-from promised import needs
+from promised import needs_benchmarks
 
-FOUND = all(importlib.util.find_spec(package) for package in ("benchmarks", "psutil", "tqdm"))
-pytestmark = [
-    pytest.mark.host_only,
-    needs(FOUND, "SPIKEGRAD_REQUIRE_BENCHMARKS", "what the benchmarks import is not installed (extra bench)"),
-]
+pytestmark = [pytest.mark.host_only, needs_benchmarks]
 
 
 def timings_of(seconds):
@@ -219,7 +214,8 @@ def test_rows_of_layers_come_back_from_json(results):
 
 
 def test_the_layers_that_are_compared_compute_the_same():
-    from benchmarks.competitors import AUTO, OPPONENTS, layers
+    from benchmarks.competitor_names import AUTO
+    from benchmarks.competitors import OPPONENTS, layers
     from benchmarks.lif_rows import QUICK, _check_agreement, problem
 
     compared = layers()

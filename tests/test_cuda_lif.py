@@ -9,10 +9,11 @@ import itertools
 
 import numpy as np
 import pytest
-import spikegrad_cuda_on_host as on_host
-import spikegrad_scalar as on_cpu
 from closed_form import multi_gaussian_parameters
 from held import DTYPES, assert_same_bits, held, plain
+from promised import module_for_tests
+
+on_host, on_cpu = map(module_for_tests, ("spikegrad_cuda_on_host", "spikegrad_scalar"))
 
 pytestmark = pytest.mark.host_only
 

@@ -7,11 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import spikegrad_scalar
+from promised import module_for_tests
 
 pytestmark = pytest.mark.host_only
 
-RECORDER = Path(spikegrad_scalar.__file__).parent / "spikegrad_nvtx_recorder.so"
+RECORDER = Path(module_for_tests("spikegrad_scalar").__file__).parent / "spikegrad_nvtx_recorder.so"
 
 PROGRAM = """
 import jax, jax.numpy as jnp, spikegrad
