@@ -1,121 +1,306 @@
-"""What a GPU is asked: the bandwidth of the spike and its VJP, the recurrent model of model_rows, and whole layers.
+"""Measures spikegrad on a GPU: layers, models, the spike alone, and derivatives of higher order, all by device time.
 
-`python -m benchmarks.gpu_rows --out FILE` writes everything as JSON; gpu_check runs it and makes a report of it.
+`python -m benchmarks.gpu_rows --out FILE` writes the file anew after each row, so that a run that is ended early leaves
+what it has. Each section has its own share of the time, so that a slow one does not take the others'. gpu_check runs
+this and makes a report of it.
+
+The share of a copy is the bytes that a call has to read and write at least, over its time, over the bandwidth of a
+copy. A layer's forward moves two arrays [T, N], its backward three and the checkpoints that it reads; they are held
+against a copy of 1e8 float32. The spike is held against a copy of its own operand.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import spikegrad
 from jax import Array
+from spikegrad.fused import UNROLLED_STEPS
 from tqdm import tqdm
 
-from benchmarks import environment, lif_rows, model_rows
-from benchmarks.competitors import AUTO, FORMULA, KERNELS, POLICIES, SCAN, SURROGATES, spikes, vjp
+from benchmarks import environment, model_rows, unrolled_rows
+from benchmarks.competitor_names import AUTO, FORMULA, GAUSSIAN, KERNELS, SURROGATES
+from benchmarks.competitors import FORMULAS, POLICIES, spikes, under, vjp
+from benchmarks.device_time import CALLS, DeviceClock, Function, queue
+from benchmarks.gpu_results import BACKWARD, BOTH, COPY, FORWARD, VJP, CallTime, GpuResults, Row
+from benchmarks.lif_rows import CURRENT, DECAY, THRESHOLD
+from benchmarks.programs import compile_all
 from benchmarks.turns import take_turns
 
-COPY = "copy"
-DTYPES = ("float32", "float16", "bfloat16", "float64")
-SIZES = tuple(10**k for k in range(4, 10))
-LAYERS = (lif_rows.Case(500, 16, 512), lif_rows.Case(500, 16, 4096), lif_rows.Case(500, None, 8192))
-IN_A_ROW = 20
-"""Calls that are handed to the device before anybody waits: then a large call's time is the device's, not Python's."""
+COMPARED = (AUTO, KERNELS, FORMULA)
+COPIED = 10**8  # elements of the copy whose bandwidth layers are held against
+
+# Below this size inputs take turns, so that they come from memory and not from the cache (50 MB on an H100).
+ROTATED_BYTES, SETS = 200 * 10**6, 3
+
+MODEL_CALLS = 10  # a scan is some thousand kernels a call, each an event
+WALL_SECONDS = 0.5
+
+Arguments = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class BandwidthRow:
-    """One direction of one surrogate at one dtype and size.
+class Extent:
+    """What is measured, in the order of its worth.
 
     Attributes:
-        arrays: that a call reads and writes: 2 for the forward, 3 for the VJP; 2 for a copy.
-        seconds: a call, by competitor, the copy among them.
+        layers: (T, N, dtype).
+        scans: (neurons, batch) of the recurrent model.
+        unrolled: (T, N).
+        spikes: (surrogate, dtype, elements).
+        orders: elements of the derivatives of order 1 and 2.
+        copied: elements of the copy.
     """
 
-    surrogate: str
-    dtype: str
-    size: int
-    direction: str
-    arrays: int
-    seconds: Mapping[str, float]
-
-    def bandwidth(self, competitor: str) -> float:
-        """Bytes a second, read and written."""
-        arrays = 2 if competitor == COPY else self.arrays
-        return arrays * self.size * jnp.dtype(self.dtype).itemsize / self.seconds[competitor]
-
-    def share_of_copy(self, competitor: str) -> float:
-        return self.bandwidth(competitor) / self.bandwidth(COPY)
-
-    def time_ratio(self, competitor: str) -> float:
-        """The time over the formula's time."""
-        return self.seconds[competitor] / self.seconds[FORMULA]
-
-
-def _in_a_row(function: Callable[..., Array], *arguments: Array) -> Callable[[], None]:
-    def call() -> None:
-        for _ in range(IN_A_ROW):
-            result = function(*arguments)
-        result.block_until_ready()
-
-    return call
+    layers: Sequence[tuple[int, int, str]] = (
+        (128, 1 << 20, "float32"),
+        (128, 1 << 20, "bfloat16"),
+        (500, 65_536, "float32"),
+        (500, 8192, "float32"),
+        (1000, 512, "float32"),
+        (4, 1 << 21, "float32"),
+        (500, 262_144, "float32"),
+    )
+    scans: Sequence[tuple[int, int]] = ((128, 32), (512, 128), (64, 8))
+    unrolled: Sequence[tuple[int, int]] = ((4, 2 * 10**6), (4, 8 * 10**6), (16, 2 * 10**6), (16, 8 * 10**6))
+    spikes: Sequence[tuple[str, str, int]] = (
+        *((GAUSSIAN, dtype, 10**8) for dtype in ("float32", "bfloat16", "float16", "float64")),
+        *((surrogate, "float32", 10**8) for surrogate in SURROGATES[1:]),
+        *((GAUSSIAN, dtype, 10**6) for dtype in ("float32", "bfloat16", "float16", "float64")),
+        *((GAUSSIAN, dtype, 10**9) for dtype in ("float32", "bfloat16", "float16", "float64")),
+        *((GAUSSIAN, dtype, 10**7) for dtype in ("float32", "bfloat16", "float16", "float64")),
+    )
+    orders: int = 10**7
+    copied: int = COPIED
 
 
-def _measure(surrogate: str, dtype: str, size: int, seconds: float) -> list[BandwidthRow]:
-    x, t = (jax.random.normal(key, (size,), dtype) for key in jax.random.split(jax.random.key(size)))
-    compared = {name: spike for name, spike in spikes(surrogate).items() if name in (AUTO, KERNELS, FORMULA)}
-    copy = _in_a_row(jax.jit(jnp.copy), x)
-    rows = []
-    directions: dict[str, tuple[int, Callable[[Any], Any], tuple[Array, ...]]] = {
-        "forward": (2, lambda spike: spike, (x,)),
-        "VJP": (3, vjp, (x, t)),
-    }
-    for direction, (arrays, of, arguments) in directions.items():
-        if direction == "forward" and surrogate != SURROGATES[0]:
-            continue
-        calls = {name: _in_a_row(jax.jit(of(spike)), *arguments) for name, spike in compared.items()}
-        timings = take_turns({**calls, COPY: copy}, seconds)
-        each = {name: timing.median / IN_A_ROW for name, timing in timings.items()}
-        rows.append(BandwidthRow(surrogate, dtype, size, direction, arrays, each))
-    return rows
+TINY = Extent(
+    layers=((20, 64, "float32"), (4, 512, "bfloat16")),
+    scans=((16, 4),),
+    unrolled=((4, 1000),),
+    spikes=((GAUSSIAN, "float32", 10_000), (GAUSSIAN, "float16", 1000)),
+    orders=1000,
+    copied=10_000,
+)
 
 
-def measure(sizes: Sequence[int], seconds: float) -> Iterator[BandwidthRow]:
-    """The rows as they come, the smallest first: the largest may not fit."""
-    cases = [(s, d, n) for n in sizes for s in SURROGATES for d in DTYPES if s == SURROGATES[0] or d == "float32"]
-    for surrogate, dtype, size in tqdm(cases, desc="bandwidth"):
-        with jax.enable_x64(dtype == "float64"):
-            yield from _measure(surrogate, dtype, size, seconds)
+def _normal(seed: int, shape: tuple[int, ...], dtype: str) -> Array:
+    return jax.random.normal(jax.random.key(seed), shape, dtype)
+
+
+def _sets(size: int) -> int:
+    return SETS if size < ROTATED_BYTES else 1
+
+
+def _timed(
+    clock: DeviceClock, functions: Mapping[str, Function], sets: Sequence[Arguments], calls: int = CALLS
+) -> tuple[dict[str, CallTime], dict[str, str], dict[str, Function]]:
+    """The times of all; which ones have the same program; and the compiled functions."""
+    compiled, timed_as = compile_all(functions, *sets[0])
+    times = {name: clock(function, sets, calls) for name, function in compiled.items()}
+    return {name: times[timed] for name, timed in timed_as.items()}, timed_as, compiled
+
+
+def _layer(policy: str) -> Callable[[Array], Array]:
+    return under(POLICIES[policy], lambda current: spikegrad.lif(current, DECAY, THRESHOLD)[0])
+
+
+def _of_pullback(structure: Any) -> Callable[[list[Array], Array], tuple[Array, ...]]:
+    """The backward alone: the leaves of the pullback, which the forward has computed, are its arguments."""
+
+    def backward(kept: list[Array], cotangent: Array) -> tuple[Array, ...]:
+        return jax.tree.unflatten(structure, kept)(cotangent)
+
+    return backward
+
+
+def _layer_rows(clock: DeviceClock, steps: int, neurons: int, dtype: str) -> Iterator[Row]:
+    shape = (steps, neurons)
+    array = steps * neurons * jnp.dtype(dtype).itemsize
+    checkpoints = math.ceil(steps / max(1, math.isqrt(steps))) * neurons * 4
+    inputs = [
+        ((CURRENT * _normal(2 * i, shape, dtype)).astype(dtype), _normal(2 * i + 1, shape, dtype))
+        for i in range(_sets(array))
+    ]
+    # Longer layers have the same program under both policies.
+    names = (AUTO, KERNELS) if steps <= UNROLLED_STEPS else (KERNELS,)
+
+    def forward_and_backward(name: str) -> Function:
+        def run(current: Array, cotangent: Array) -> tuple[Array, Array]:
+            out, pullback = jax.vjp(_layer(name), current)
+            return out, pullback(cotangent)[0]
+
+        return jax.jit(run)
+
+    def row(direction: str, moved: int, times: Mapping[str, CallTime]) -> Row:
+        return Row("lif", shape, dtype, direction, moved, times)
+
+    currents: list[Arguments] = [(current,) for current, _ in inputs]
+    yield row(FORWARD, 2 * array, _timed(clock, {name: jax.jit(_layer(name)) for name in names}, currents)[0])
+    times: dict[str, CallTime] = {}
+    for name in names:
+        kept_sets: list[Arguments] = []
+        for current, cotangent in inputs:
+            kept, structure = jax.tree.flatten(jax.vjp(jax.jit(_layer(name)), current)[1])
+            kept_sets.append((kept, cotangent))
+        times |= _timed(clock, {name: jax.jit(_of_pullback(structure))}, kept_sets)[0]
+    yield row(BACKWARD, 3 * array + checkpoints, times)
+    times = _timed(clock, {name: forward_and_backward(name) for name in names}, inputs)[0]
+    yield row(BOTH, 5 * array + 2 * checkpoints, times)
+
+
+def _model_row(
+    clock: DeviceClock,
+    what: str,
+    shape: tuple[int, ...],
+    direction: str,
+    functions: Mapping[str, Function],
+    arguments: Arguments,
+    seconds: float,
+) -> Row:
+    chosen = {name: functions[name] for name in COMPARED}
+    times, timed_as, compiled = _timed(clock, chosen, [arguments], MODEL_CALLS)
+    queues = {name: queue(function, [arguments], MODEL_CALLS) for name, function in compiled.items()}
+    timings = take_turns(queues, seconds)
+    wall = {name: timings[timed].median / MODEL_CALLS for name, timed in timed_as.items()}
+    return Row(what, shape, "float32", direction, 0, times, timed_as, wall)
+
+
+def _scan_rows(clock: DeviceClock, neurons: int, batch: int, seconds: float) -> Iterator[Row]:
+    by_direction, arguments, _ = model_rows.models(neurons, batch)
+    for direction, functions in by_direction.items():
+        yield _model_row(clock, "scan", (batch, neurons), direction, functions, arguments, seconds)
+
+
+def _unrolled_rows(clock: DeviceClock, steps: int, neurons: int, seconds: float) -> Iterator[Row]:
+    by_direction, current = unrolled_rows.models(False, steps, neurons)
+    for direction, functions in by_direction.items():
+        yield _model_row(clock, "unrolled", (steps, neurons), direction, functions, (current,), seconds)
+
+
+def _spike_rows(clock: DeviceClock, surrogate: str, dtype: str, size: int) -> Iterator[Row]:
+    with jax.enable_x64(dtype == "float64"):
+        x = _normal(0, (size,), dtype)
+        xs = [x, *(_normal(2 * i, (size,), dtype) for i in range(1, _sets(x.nbytes)))]
+        sets: list[Arguments] = [(x, _normal(2 * i + 1, (size,), dtype)) for i, x in enumerate(xs)]
+        alone: list[Arguments] = [(x,) for x in xs]
+        compared = {name: spike for name, spike in spikes(surrogate).items() if name in COMPARED}
+        copy = _timed(clock, {COPY: jax.jit(jnp.copy)}, alone)[0]
+        directions: list[tuple[str, int, Callable[[Any], Any], Sequence[Arguments]]] = [(VJP, 3, vjp, sets)]
+        if surrogate == GAUSSIAN:  # all surrogates have the same forward
+            directions.insert(0, (FORWARD, 2, lambda spike: spike, alone))
+        for direction, arrays, of, arguments in directions:
+            functions = {name: jax.jit(of(spike)) for name, spike in compared.items()}
+            times, timed_as, _ = _timed(clock, functions, arguments)
+            yield Row(surrogate, (size,), dtype, direction, arrays * x.nbytes, {**times, **copy}, timed_as)
+
+
+def _order_rows(clock: DeviceClock, size: int, order: int) -> Iterator[Row]:
+    """g' and g'' of the Gaussian as the plain formula, which XLA differentiates, and as our fused form has them."""
+    x = _normal(0, (size,), "float32")
+
+    def derivative(g: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        for _ in range(order):
+            g = jax.grad(lambda x, g=g: g(x).sum())
+        return g
+
+    ours = spikegrad.GaussianGrad().surrogate_grad
+    functions = {AUTO: under(POLICIES[AUTO], derivative(ours)), FORMULA: derivative(FORMULAS[GAUSSIAN])}
+    times, timed_as, _ = _timed(clock, {name: jax.jit(f) for name, f in functions.items()}, [(x,)])
+    yield Row(GAUSSIAN, (size,), "float32", f"order {order}", 2 * x.nbytes, times, timed_as)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Cases that are measured one by one.
+
+    Attributes:
+        share: of the time, unless earlier sections leave more.
+    """
+
+    title: str
+    share: float
+    rows: list[Row]
+    cases: Iterable[tuple[str, Iterator[Row]]]
+
+
+def _sections(extent: Extent, results: GpuResults, clock: DeviceClock, seconds: float) -> list[Section]:
+    return [
+        Section(
+            "layers",
+            0.3,
+            results.layers,
+            ((f"lif {t} x {n}, {dtype}", _layer_rows(clock, t, n, dtype)) for t, n, dtype in extent.layers),
+        ),
+        Section(
+            "models",
+            0.3,
+            results.models,
+            itertools.chain.from_iterable(
+                itertools.zip_longest(
+                    ((f"unrolled {t} x {n}", _unrolled_rows(clock, t, n, seconds)) for t, n in extent.unrolled),
+                    ((f"scan {b} x {n}", _scan_rows(clock, n, b, seconds)) for n, b in extent.scans),
+                )
+            ),
+        ),
+        Section(
+            "derivatives",
+            0.1,
+            results.orders,
+            ((f"order {order}", _order_rows(clock, extent.orders, order)) for order in (1, 2)),
+        ),
+        Section(
+            "spike",
+            0.3,
+            results.spikes,
+            ((f"{s}, {dtype}, {n:.0e}", _spike_rows(clock, s, dtype, n)) for s, dtype, n in extent.spikes),
+        ),
+    ]
+
+
+def measure(extent: Extent, path: Path, seconds: float, wall_seconds: float) -> None:
+    clock = DeviceClock()
+    results = GpuResults(environment=environment.describe())
+    x = _normal(0, (extent.copied,), "float32")
+    times = _timed(clock, {COPY: jax.jit(jnp.copy)}, [(x,)])[0]
+    results.copy = Row(COPY, x.shape, "float32", FORWARD, 2 * x.nbytes, times)
+    results.note = clock.note
+    del x
+    deadline = time.monotonic()
+    for section in _sections(extent, results, clock, wall_seconds):
+        deadline += section.share * seconds
+        for name, rows in tqdm([case for case in section.cases if case], desc=section.title):
+            if time.monotonic() > deadline:
+                results.left_out.append(f"{name}: no time left")
+                continue
+            try:
+                for row in rows:
+                    section.rows.append(row)
+                    results.note = clock.note
+                    results.write(path)
+            except jax.errors.JaxRuntimeError as error:  # out of memory: the next case may fit
+                results.left_out.append(f"{name}: {str(error).splitlines()[0]}")
+        results.write(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="where to write the rows, as JSON")
-    parser.add_argument("--quick", action="store_true", help="small sizes alone, to try it, on any device")
+    parser.add_argument("--seconds", type=float, default=160.0, help="the time for all sections (160)")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, to try it on any device")
     options = parser.parse_args()
-    if jax.default_backend() != "gpu" and not options.quick:
+    if jax.default_backend() != "gpu" and not options.tiny:
         raise SystemExit(f"there is no GPU: jax found {jax.devices()}")
-    found: dict[str, Any] = {"environment": environment.describe(), "bandwidth": [], "model": [], "lif": []}
-    extent = model_rows.QUICK
-    if not options.quick:
-        extent = dataclasses.replace(extent, shapes=((64, 8), (128, 32), (512, 32), (512, 128)))
-    for model_row in model_rows.measure(extent):
-        ratios = {name: model_row.compared.time_ratio(name) for name in POLICIES}
-        found["model"].append(dataclasses.asdict(model_row) | {"time_ratios": ratios})
-    layers = lif_rows.QUICK if options.quick else lif_rows.Extent(cases=LAYERS, seconds=0.5)
-    # On a device a scan is bound by its launches, so that unrolling is the opponent too, but takes long to compile.
-    for lif_row in lif_rows.measure(dataclasses.replace(layers, opponents=(SCAN,)), "LIF"):
-        found["lif"].append(dataclasses.asdict(lif_row))
-    for row in measure(SIZES[:2] if options.quick else SIZES, 0.2):
-        found["bandwidth"].append(dataclasses.asdict(row))
-        options.out.write_text(json.dumps(found))  # each time: whoever runs this may run out of time
+    measure(TINY if options.tiny else Extent(), options.out, options.seconds, 0.05 if options.tiny else WALL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from spikegrad.primitives.spike_derivative import spike_derivative
 
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-41, -1e-41, 6e-8, 65504.0, 1e30]
 
-pytestmark = [needs_gpu, needs_cuda_module, pytest.mark.usefixtures("kernels_called")]
+pytestmark = [pytest.mark.gpu_only, needs_gpu, needs_cuda_module, pytest.mark.usefixtures("kernels_called")]
 
 
 @pytest.fixture(autouse=True)
