@@ -8,6 +8,7 @@
 #   make torch     lif against SpikingJelly and snnTorch, spike by spike, with torch for CPUs beside the tests' environment
 #   make cuda      what can be shown of the CUDA module without a GPU: its machine code, and XLA compiling for an H100
 #   make gallery   draw each surrogate for docs/gallery.md
+#   make gpu-dry-run  the check of a GPU, on a CPU: its selections, time limits and report, with tiny sizes (1 minute)
 #   make installs  what a build refuses, needs and leaves alone: compiler flags, each Python's jaxlib, a read-only source tree
 #   make versions  the test-suite on the oldest jax that serves and on the newest there is
 #   make policies  the primitives' rules with no kernel and with every kernel
@@ -19,7 +20,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test bench gallery lint format libraries torch cuda installs versions policies environments asan tsan clang clean
+.PHONY: demo test gpu-dry-run bench gallery lint format libraries torch cuda installs versions policies environments asan tsan clang clean
 
 comma := ,
 
@@ -81,6 +82,8 @@ demo: .venv/main/done
 test versions: export SPIKEGRAD_REQUIRE_CUDA := 1
 # Of these, the environment with what the benchmarks need.
 test: export SPIKEGRAD_REQUIRE_BENCHMARKS := 1
+# The builds with the modules for tests.
+test versions asan tsan clang: export SPIKEGRAD_REQUIRE_TEST_MODULES := 1
 
 test: .venv/main/done
 	$(RUN) $(PYTEST)
@@ -115,6 +118,9 @@ cuda: .venv/cuda/done
 
 installs: .venv/main/done .venv/build-3.11/done
 	SPIKEGRAD_BUILD_PYTHON=.venv/build-3.11/bin/python $(RUN) $(PYTEST) tests/with_installs
+
+gpu-dry-run: .venv/main/done
+	$(RUN) -m benchmarks.gpu_check --dry-run --out out/gpu_dry_run
 
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
