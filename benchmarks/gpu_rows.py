@@ -295,7 +295,7 @@ def measure(extent: Extent, path: Path, seconds: float, wall_seconds: float) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="where to write the rows, as JSON")
-    parser.add_argument("--seconds", type=float, default=160.0, help="the time for all sections (160)")
+    parser.add_argument("--seconds", type=float, default=135.0, help="the time for all sections (135)")
     parser.add_argument("--tiny", action="store_true", help="tiny sizes, to try it on any device")
     options = parser.parse_args()
     if jax.default_backend() != "gpu" and not options.tiny:
