@@ -21,6 +21,7 @@ from spikegrad.parameters import as_input, as_number_or_array, check_real
 from spikegrad.primitives import lif as primitive
 from spikegrad.primitives.binding import unified
 from spikegrad.primitives.lif_lowering import as_arrays
+from spikegrad.primitives.lif_operands import LAYER, kinds
 from spikegrad.primitives.lif_shapes import state_like
 from spikegrad.surrogates import GaussianGrad
 
@@ -206,7 +207,7 @@ def lif(
     kernel = kernel_parameters(surrogate, step)
     if kernel is None:
         operands = unified(current, decay, threshold, v0)
-        arrays = as_arrays(operands, ("time", "state", "state", "state"), current, axis=0)
+        arrays = as_arrays(operands, kinds(LAYER), current, axis=0)
         options: dict[str, Any] = {"order": order, "reset": reset, "detach_reset": detach_reset}
         spikes, v_final, membrane = lif_scan(surrogate, *arrays, **options)
         return (spikes, v_final, membrane) if return_membrane else (spikes, v_final)

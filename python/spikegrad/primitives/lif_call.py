@@ -1,12 +1,12 @@
 """`lif_call`: the primitive behind the kernels of lif, which exists only inside lowerings.
 
-Arrays without time get a dimension of size 1 in its place.
+States get a dimension of size 1 in the place of time.
 
 As in `elementwise_call.py`, its task in a program for several devices is that the partitioners leave the call where its
 operands are: here along every dimension but time. So the arrays get a last dimension of size 1. The sharding rule has
-one factor for each dimension of the current and, since they have other sizes, one each for the place of time in the
-states and in the checkpoints. Time and checkpoints are kept whole by a constraint: an array that is sharded over time
-is gathered before the call, and the handler refuses a current that lacks steps.
+one factor for each dimension of the current. The place of time has another size in states and checkpoints, so each of
+them has one more factor. A constraint keeps time and checkpoints whole: an array that is sharded over time is gathered
+before the call, and the handler refuses a current that lacks steps.
 """
 
 from __future__ import annotations
@@ -27,11 +27,8 @@ from jax.interpreters import mlir
 from spikegrad.fused import wide_dtype
 from spikegrad.jax_versions import may_constrain_sharding
 from spikegrad.primitives.binding import bind
+from spikegrad.primitives.lif_operands import KernelLayer, Kind
 from spikegrad.primitives.lif_shapes import checkpoint_count
-
-Role = str
-"""What an array is to the kernel: "time", "checkpoints" or "state", by what it has along the axis of time (all steps,
-the checkpoints, nothing), or "scalar"."""
 
 lif_call_p = Primitive("lif_call")
 lif_call_p.multiple_results = True
@@ -44,57 +41,54 @@ _ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
 def lif_call(
     name: str,
     target: str,
-    operands: Sequence[tuple[Role, Array]],
-    results: Sequence[Role],
-    *,
-    axis: int,
-    order: str,
-    reset: str | None,
-    detach_reset: bool,
-    every: int,
-    partitionable: bool,
+    operands: Sequence[tuple[Kind, Array]],
+    results: Sequence[Kind],
+    layer: KernelLayer,
     flags: Mapping[str, bool] = MappingProxyType({}),
 ) -> list[Array]:
-    """The kernel `target` with the current as its first operand; `every` is 0 where there are no checkpoints.
+    """Call the kernel `target`, whose first operand is the current.
 
-    `partitionable` is for programs that may run on several devices; `flags` are further attributes of the target.
+    XLA's program and profiles show `name`, the name of the primitive that is lowered. `flags` are further attributes of
+    the target.
     """
-    rank = operands[0][1].ndim
+    current, axis = operands[0][1], layer["axis"]
 
-    def units(role: Role) -> tuple[int, ...]:
-        return (axis,) * (role == "state") + (rank,) * partitionable
+    def units(kind: Kind) -> tuple[int, ...]:
+        return (axis,) * (kind == "state") + (current.ndim,) * layer["partitionable"]
 
-    def with_units(role: Role, operand: Array) -> Array:
-        return lax.expand_dims(operand, units(role)) if units(role) else operand
+    def with_units(kind: Kind, operand: Array) -> Array:
+        return lax.expand_dims(operand, units(kind)) if operand.ndim and units(kind) else operand
 
-    roles: list[Role] = ["scalar" if operand.ndim == 0 else role for role, operand in operands]
-    arrays = [o if role == "scalar" else with_units(role, o) for role, (_, o) in zip(roles, operands, strict=True)]
-    steps = operands[0][1].shape[axis]
+    has_checkpoints = "checkpoints" in (*results, *(kind for kind, _ in operands))
+    steps = current.shape[axis]
     attributes = {
         "axis": axis,
         "steps": steps if isinstance(steps, int) else -1,
-        "order": _ORDERS[order],
-        "reset": _RESETS[reset],
-        "detach_reset": int(detach_reset),
-        "every": every,
+        "order": _ORDERS[layer["order"]],
+        "reset": _RESETS[layer["reset"]],
+        "detach_reset": int(layer["detach_reset"]),
+        "every": layer["every"] if has_checkpoints else 0,
         **{name: int(flag) for name, flag in flags.items()},
     }
     with jax.named_scope(name):
         outs = bind(
             lif_call_p,
-            *arrays,
+            *(with_units(kind, operand) for kind, operand in operands),
             target=target,
-            partitionable=partitionable,
-            roles=tuple(roles),
+            partitionable=layer["partitionable"],
+            kinds=tuple(kind for kind, _ in operands),
             results=tuple(results),
             attributes=tuple(sorted(attributes.items())),
         )
-    return [lax.squeeze(out, units(role)) if units(role) else out for role, out in zip(results, outs, strict=True)]
+    return [lax.squeeze(out, units(kind)) if units(kind) else out for kind, out in zip(results, outs, strict=True)]
 
 
-def _size(role: Role, current: ShapedArray, attributes: dict[str, int]) -> Any:
+def _size(kind: Kind, current: ShapedArray, attributes: Mapping[str, int]) -> Any:
+    """The size of the place of time."""
+    if kind == "state":
+        return 1
     steps = current.shape[attributes["axis"]]
-    return {"time": steps, "state": 1, "checkpoints": checkpoint_count(steps, attributes["every"] or 1)}[role]
+    return steps if kind == "time" else checkpoint_count(steps, attributes["every"])
 
 
 @lif_call_p.def_abstract_eval
@@ -104,40 +98,43 @@ def _abstract_eval(
     named = dict(attributes)
     axis = named["axis"]
 
-    def result(role: Role) -> ShapedArray:
-        shape = (*current.shape[:axis], _size(role, current, named), *current.shape[axis + 1 :])
-        return current.update(shape=shape, dtype=current.dtype if role == "time" else wide_dtype(current.dtype))
+    def result(kind: Kind) -> ShapedArray:
+        shape = (*current.shape[:axis], _size(kind, current, named), *current.shape[axis + 1 :])
+        return current.update(shape=shape, dtype=current.dtype if kind == "time" else wide_dtype(current.dtype))
 
-    return [result(role) for role in results]
+    return [result(kind) for kind in results]
 
 
-def _sharding_rule(ctx: mlir.LoweringRuleContext, roles: Any, results: Any, named: dict[str, int]) -> ir.Attribute:
-    current, axis = ctx.avals_in[0], named["axis"]
+def _sharding_rule(
+    ctx: mlir.LoweringRuleContext, operands: Sequence[Kind], results: Sequence[Kind], attributes: Mapping[str, int]
+) -> ir.Attribute:
+    current, axis = ctx.avals_in[0], attributes["axis"]
+    arrays = [*zip(operands, ctx.avals_in, strict=True), *zip(results, ctx.avals_out, strict=True)]
     sizes = list(current.shape)
-    along_time = {"time": axis}
-    for role in ("state", "checkpoints"):
-        if role in (*roles, *results):
-            along_time[role] = len(sizes)
-            sizes.append(_size(role, current, named))
+    along_time: dict[Kind, int] = {"time": axis}
+    others: tuple[Kind, ...] = ("state", "checkpoints")
+    for kind in others:
+        if any(kind == of_array and aval.ndim for of_array, aval in arrays):
+            along_time[kind] = len(sizes)
+            sizes.append(_size(kind, current, attributes))
 
-    def mapping(role: Role) -> sdy.TensorMappingAttr:
-        if role == "scalar":
-            return sdy.TensorMappingAttr.get([])
-        factors = [along_time[role] if i == axis else i for i in range(current.ndim)]
+    def mapping(kind: Kind, aval: ShapedArray) -> sdy.TensorMappingAttr:
+        factors = [along_time[kind] if i == axis else i for i in range(aval.ndim)]
         return sdy.TensorMappingAttr.get([sdy.DimMappingAttr.get(factor_indices=[i]) for i in factors])
 
+    mappings = [mapping(kind, aval) for kind, aval in arrays]
     return sdy.OpShardingRuleAttr.get(
         factor_sizes=sizes,
-        operand_mappings=[mapping(role) for role in roles],
-        result_mappings=[mapping(role) for role in results],
+        operand_mappings=mappings[: len(operands)],
+        result_mappings=mappings[len(operands) :],
         is_custom=True,
     )
 
 
-def _keep_time_whole(value: ir.Value, role: Role, rank: int, axis: int) -> ir.Value:
-    if role not in ("time", "checkpoints"):
+def _keep_time_whole(value: ir.Value, kind: Kind, aval: ShapedArray, axis: int) -> ir.Value:
+    if kind not in ("time", "checkpoints") or aval.ndim == 0:
         return value
-    dimensions = ", ".join("{}" if i == axis else "{?}" for i in range(rank))
+    dimensions = ", ".join("{}" if i == axis else "{?}" for i in range(aval.ndim))
     sharding = ir.Attribute.parse(f"#sdy.sharding<mesh<[]>, [{dimensions}]>")
     return sdy.ShardingConstraintOp(value, sharding).result
 
@@ -147,31 +144,31 @@ def _lowering(
     *operands: ir.Value,
     target: str,
     partitionable: bool,
-    roles: Any,
-    results: Any,
-    attributes: Any,
+    kinds: tuple[Kind, ...],
+    results: tuple[Kind, ...],
+    attributes: tuple[tuple[str, int], ...],
 ) -> Sequence[ir.Value]:
     named = dict(attributes)
     current, axis = ctx.avals_in[0], named["axis"]
-    # A symbolic shape adds an operand to the call, which no rule could match. Without one nobody would keep time whole,
-    # and the kernel does not know how many steps to expect: so that call is no partitionable one, and gathered.
+    # A symbolic shape adds an operand to the call, which no rule could match. Without a rule the partitioners could
+    # split time, and the kernel would not notice: so this call is not partitionable, and its operands are gathered.
     has_rule = partitionable and all(isinstance(size, int) for size in current.shape)
     extra = {}
     if has_rule:
         batch = ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(current.ndim - 1))})
         extra = {
             "mhlo.frontend_attributes": batch,
-            "sdy.sharding_rule": _sharding_rule(ctx, roles, results, named),
+            "sdy.sharding_rule": _sharding_rule(ctx, kinds, results, named),
         }
     # FFI attributes are strict about their type, and a Python int has none.
     typed = {name: np.int64(value) for name, value in named.items()}
-    constrained = has_rule and may_constrain_sharding(current)
-    if constrained:
-        operands = tuple(_keep_time_whole(o, r, current.ndim, axis) for o, r in zip(operands, roles, strict=True))
-    outs = ffi.ffi_lowering(target, extra_attributes=extra)(ctx, *operands, **typed)
-    if not constrained:
-        return outs
-    return [_keep_time_whole(o, r, current.ndim, axis) for o, r in zip(outs, results, strict=True)]
+    call = ffi.ffi_lowering(target, extra_attributes=extra)
+    if not (has_rule and may_constrain_sharding(current)):
+        return call(ctx, *operands, **typed)
+    inputs = zip(operands, kinds, ctx.avals_in, strict=True)
+    outs = call(ctx, *(_keep_time_whole(*array, axis) for array in inputs), **typed)
+    outputs = zip(outs, results, ctx.avals_out, strict=True)
+    return [_keep_time_whole(*array, axis) for array in outputs]
 
 
 mlir.register_lowering(lif_call_p, _lowering)

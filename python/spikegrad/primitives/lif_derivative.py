@@ -5,46 +5,54 @@
     lif_cotangent  current decay threshold v0 checkpoints  spikes_bar v_final_bar membrane_bar  *parameters
                    ->  current_bar v0_bar [decay_bar threshold_bar]
 
-The first group is what both are not linear in. `lif_cotangent` goes back from checkpoint to checkpoint and needs no v0,
-`lif_tangent` goes forward and needs no checkpoints: each has them for the other, and v0 because the second derivative
-depends on it. The second derivative is found by differentiating the scan of fused.py, in which checkpoints have no
-part; they are a function of the other four, and their own tangent is not looked at.
+Both are linear in the second group of operands only. They share the first group so that each can be the transpose of
+the other: `lif_tangent` runs forward and does not read the checkpoints; `lif_cotangent` runs backward from checkpoint
+to checkpoint and does not read v0, on which its own derivative depends.
 
-The parameter `moving` of `lif_tangent` tells which of the four tangents are no symbolic zeros. The others add no term,
+The second derivative is the derivative of the scan of fused.py. It ignores the tangents of the checkpoints, which are a
+function of the four operands before them.
+
+The static parameter `nonzero` of `lif_tangent` names the tangents that are not symbolic zeros. Only they add a term,
 since 0 times an infinite membrane or decay would be NaN.
 
-The gradients of decay and threshold are those of each neuron, even where one number serves all of them.
+The cotangents of decay and threshold have a value for each neuron, even where the operand is a scalar.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from spikegrad import fused, targets
-from spikegrad.primitives.batching_rules import define_batching
+from spikegrad import targets
+from spikegrad.fused import wide_dtype
 from spikegrad.primitives.binding import bind, evaluate_by_jit
-from spikegrad.primitives.lif_call import Role, lif_call
-from spikegrad.primitives.lif_lowering import as_arrays, define_lowering, kernel_attributes, scan_of
-from spikegrad.primitives.lif_shapes import (
-    BatchedLayer,
+from spikegrad.primitives.lif_batching import define_layer_batching
+from spikegrad.primitives.lif_call import lif_call
+from spikegrad.primitives.lif_lowering import as_arrays, define_lowering, scan_of
+from spikegrad.primitives.lif_operands import (
+    CHECKPOINTS,
+    COTANGENTS,
+    LAYER,
+    MEMBRANE,
+    SPIKES,
+    TANGENTS,
+    V0,
+    V_FINAL,
     KernelLayer,
     Kind,
     Layer,
-    check_like,
-    checkpoints_like,
-    over_time_like,
-    state_like,
+    Operand,
+    Signature,
+    kinds,
 )
-from spikegrad.primitives.operand_checks import check_parameters
+from spikegrad.primitives.lif_shapes import define_abstract_eval
 
 lif_tangent_p = Primitive("lif_tangent")
 lif_cotangent_p = Primitive("lif_cotangent")
@@ -52,245 +60,200 @@ for _primitive in (lif_tangent_p, lif_cotangent_p):
     _primitive.multiple_results = True
     evaluate_by_jit(_primitive)
 
-Moving = tuple[bool, ...]
-"""For each of `OPERANDS`, whether it has a tangent that is no symbolic zero."""
 
-OPERANDS = ("current", "decay", "threshold", "v0")
-_KINDS: tuple[Kind, ...] = ("time", "state", "state", "state", "checkpoints")
-_CHECKPOINTS = _KINDS.index("checkpoints")
-_TANGENT_KINDS: tuple[Kind, ...] = ("time", "state", "state", "state")
-_COTANGENT_KINDS: tuple[Kind, ...] = ("time", "state", "time")
+Nonzero = tuple[bool, ...]
+"""For each tangent, whether it is not a symbolic zero."""
 
 
-def instantiated(tangents: Sequence[Any], dtypes: Sequence[Any]) -> list[Array]:
-    """The tangents or cotangents, with one number 0 for each symbolic zero."""
+def are_nonzero(tangents: Sequence[Any]) -> Nonzero:
+    return tuple(not isinstance(tangent, ad.Zero) for tangent in tangents)
+
+
+def instantiated(tangents: Sequence[Any], operands: Sequence[Operand], current: Array) -> list[Array]:
+    """The tangents or cotangents as arrays, with a scalar 0 for each symbolic zero."""
+    dtypes = [current.dtype if operand.kind == "time" else wide_dtype(current.dtype) for operand in operands]
     return [
         jnp.zeros((), dtype) if isinstance(tangent, ad.Zero) else jnp.asarray(tangent, dtype)
         for tangent, dtype in zip(tangents, dtypes, strict=True)
     ]
 
 
-def moving_ones(tangents: Sequence[Any]) -> Moving:
-    """Which tangents are no symbolic zeros."""
-    return tuple(not isinstance(tangent, ad.Zero) for tangent in tangents)
+# Operands and results
 
 
-def _dtypes(operands: Sequence[Any]) -> list[Any]:
-    return [operand.dtype for operand in operands]
+def _cotangents(of_neuron: bool) -> list[Operand]:
+    """The operands whose cotangents `lif_cotangent` returns, in its order."""
+    always = [operand for operand in LAYER if not operand.of_neuron]
+    return [*always, *[operand for operand in LAYER if operand.of_neuron and of_neuron]]
 
 
-# Shapes
+def _tangent_results(params: Mapping[str, Any]) -> list[Kind]:
+    return kinds([SPIKES, V_FINAL, *[MEMBRANE] * params["membrane"]])
 
 
-def _check_layer(operands: Sequence[ShapedArray], parameters: Sequence[ShapedArray], layer: Layer) -> ShapedArray:
-    current, *states, checkpoints = operands
-    state = state_like(current, layer["axis"])
-    for name, operand in zip(OPERANDS[1:], states, strict=True):
-        check_like(name, operand, state)
-    check_like("checkpoints", checkpoints, checkpoints_like(current, layer["axis"], layer["every"]))
-    check_parameters(state, parameters, layer["family"])
-    return state
+def _cotangent_results(params: Mapping[str, Any]) -> list[Kind]:
+    return kinds(_cotangents(params["of_neuron"]))
 
 
-@lif_tangent_p.def_abstract_eval
-def _tangent_abstract_eval(
-    *operands: ShapedArray, moving: Moving, membrane: bool, **layer: Unpack[Layer]
-) -> list[ShapedArray]:
-    primals, dots, parameters = operands[:5], operands[5:9], operands[9:]
-    state, current = _check_layer(primals, parameters, layer), primals[0]
-    for name, dot, expected in zip(OPERANDS, dots, (current, state, state, state), strict=True):
-        check_like(f"the tangent of {name}", dot, expected)
-    over_time = over_time_like(current)
-    return [over_time, state, *[over_time] * membrane]
+_TANGENT = Signature(((*LAYER, CHECKPOINTS), TANGENTS), _tangent_results)
+_COTANGENT = Signature(((*LAYER, CHECKPOINTS), COTANGENTS), _cotangent_results)
 
-
-@lif_cotangent_p.def_abstract_eval
-def _cotangent_abstract_eval(*operands: ShapedArray, scales: bool, **layer: Unpack[Layer]) -> list[ShapedArray]:
-    primals, bars, parameters = operands[:5], operands[5:8], operands[8:]
-    state, current = _check_layer(primals, parameters, layer), primals[0]
-    for name, bar, expected in zip(("spikes", "v_final", "membrane"), bars, (current, state, current), strict=True):
-        check_like(f"the cotangent of {name}", bar, expected)
-    return [over_time_like(current), state, *[state, state] * scales]
+for _primitive, _signature in ((lif_tangent_p, _TANGENT), (lif_cotangent_p, _COTANGENT)):
+    define_abstract_eval(_primitive, _signature)
+    define_layer_batching(_primitive, _signature)
 
 
 # Derivatives
 
 
-def _at(f: Callable[..., Any], operands: Sequence[Array], moving: Sequence[int]) -> Callable[..., Any]:
-    """f of the operands `moving`; all others as given."""
+def _at(f: Callable[..., Any], operands: Sequence[Array], places: Sequence[int]) -> Callable[..., Any]:
+    """f as a function of the operands at these places, the others as given."""
 
-    def of_moving(*values: Array) -> Any:
+    def of_some(*values: Array) -> Any:
         all_operands = list(operands)
-        for i, value in zip(moving, values, strict=True):
+        for i, value in zip(places, values, strict=True):
             all_operands[i] = value
         return f(*all_operands)
 
-    return of_moving
+    return of_some
 
 
-def _reference_tangent(*operands: Array, moving: Moving, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
-    primals, dots, parameters = operands[:4], operands[5:9], operands[9:]
+def _tangent_by_scan(*operands: Array, nonzero: Nonzero, membrane: bool, **layer: Unpack[Layer]) -> list[Array]:
+    (*primals, _), dots, parameters = _TANGENT.split(operands)
     f = scan_of(parameters, layer)
-    arrays, dot_arrays = (as_arrays(given, _TANGENT_KINDS, primals[0], layer["axis"]) for given in (primals, dots))
-    along = [i for i, moves in enumerate(moving) if moves]
+    arrays, dot_arrays = (as_arrays(given, kinds(LAYER), primals[0], layer["axis"]) for given in (primals, dots))
+    along = [i for i, is_nonzero in enumerate(nonzero) if is_nonzero]
     along_arrays, along_dots = ([given[i] for i in along] for given in (arrays, dot_arrays))
     _, (spikes_dot, v_final_dot, membrane_dot, _) = jax.jvp(_at(f, arrays, along), along_arrays, along_dots)
     return [spikes_dot, v_final_dot, *[membrane_dot] * membrane]
 
 
-def _reference_cotangent(*operands: Array, scales: bool, **layer: Unpack[Layer]) -> list[Array]:
-    primals, bars, parameters = operands[:4], operands[5:8], operands[8:]
+def _cotangent_by_scan(*operands: Array, of_neuron: bool, **layer: Unpack[Layer]) -> list[Array]:
+    (*primals, _), bars, parameters = _COTANGENT.split(operands)
     f = scan_of(parameters, layer)
-    _, pull_back = jax.vjp(lambda *o: f(*o)[:3], *as_arrays(primals, _TANGENT_KINDS, primals[0], layer["axis"]))
-    current_bar, *scale_bars, v0_bar = pull_back(tuple(as_arrays(bars, _COTANGENT_KINDS, primals[0], layer["axis"])))
-    return [current_bar, v0_bar, *scale_bars * scales]
+    _, pull_back = jax.vjp(lambda *o: f(*o)[:3], *as_arrays(primals, kinds(LAYER), primals[0], layer["axis"]))
+    found = pull_back(tuple(as_arrays(bars, kinds(COTANGENTS), primals[0], layer["axis"])))
+    named = dict(zip(LAYER, found, strict=True))
+    return [named[operand] for operand in _cotangents(of_neuron)]
 
 
 @functools.cache
 def _compiled_jvp(
-    by_reference: Callable[..., list[Array]], moving: tuple[int, ...], params: tuple[tuple[str, Any], ...]
+    by_scan: Callable[..., list[Array]], along: tuple[int, ...], params: tuple[tuple[str, Any], ...]
 ) -> Callable[[tuple[Array, ...], tuple[Array, ...]], list[Array]]:
-    """`jvp(operands, tangents)` of the scan along the operands `moving`.
+    """`jvp(operands, tangents)` of the scan along the operands at these places.
 
-    Compiled, since outside `jit` each new scan is compiled again and its program kept (lif_scan.py).
+    It is compiled, since outside `jit` jax compiles each new scan again and keeps its program (lif_scan.py).
     """
 
     def lif_scan_jvp(operands: tuple[Array, ...], tangents: tuple[Array, ...]) -> list[Array]:
-        of_moving = _at(functools.partial(by_reference, **dict(params)), operands, moving)
-        return jax.jvp(of_moving, tuple(operands[i] for i in moving), tangents)[1]
+        of_some = _at(functools.partial(by_scan, **dict(params)), operands, along)
+        return jax.jvp(of_some, tuple(operands[i] for i in along), tangents)[1]
 
     return jax.jit(lif_scan_jvp)
 
 
-def _jvp(
-    primitive: Primitive, by_reference: Callable[..., list[Array]], linear: slice
-) -> Callable[..., tuple[list[Array], list[Any]]]:
-    """The JVP rule of a primitive that is linear in some operands: itself in these, by the scan in all others."""
+def _define_jvp(primitive: Primitive, signature: Signature, by_scan: Callable[..., list[Array]]) -> None:
+    """Register the JVP rule: the primitive itself in the operands in which it is linear, the scan in the others."""
+    linear = signature.span(1)
+    _, of_linear = signature.groups
 
     def jvp(primals: Any, tangents: Any, **params: Any) -> tuple[list[Array], list[Any]]:
         outs = bind(primitive, *primals, **params)
         terms = []
-        if not all(isinstance(dot, ad.Zero) for dot in tangents[linear]):
+        if any(are_nonzero(tangents[linear])):
             operands = list(primals)
-            operands[linear] = instantiated(tangents[linear], _dtypes(primals[linear]))
-            linear_params = dict(params)
-            if "moving" in params:
-                linear_params["moving"] = moving_ones(tangents[linear])
-            terms.append(bind(primitive, *operands, **linear_params))
-        linear_ones = range(*linear.indices(len(primals)))
-        others = [i for i in range(len(primals)) if i != _CHECKPOINTS and i not in linear_ones]
-        moving = [i for i in others if not isinstance(tangents[i], ad.Zero)]
-        if moving:
-            dots = tuple(jnp.asarray(tangents[i], primals[i].dtype) for i in moving)
-            along = _compiled_jvp(by_reference, tuple(moving), tuple(sorted(params.items())))
-            terms.append(along(tuple(primals), dots))
+            operands[linear] = instantiated(tangents[linear], of_linear, primals[0])
+            own = {"nonzero": are_nonzero(tangents[linear])} if "nonzero" in params else {}
+            terms.append(bind(primitive, *operands, **{**params, **own}))
+        named = signature.named
+        constant = [i for i, operand in enumerate(named) if operand in of_linear or not operand.differentiable]
+        along = [i for i, is_nonzero in enumerate(are_nonzero(tangents)) if is_nonzero and i not in constant]
+        if along:
+            dots = tuple(jnp.asarray(tangents[i], primals[i].dtype) for i in along)
+            scan_jvp = _compiled_jvp(by_scan, tuple(along), tuple(sorted(params.items())))
+            terms.append(scan_jvp(tuple(primals), dots))
         if not terms:
             return outs, [ad.Zero(jax.typeof(out).to_tangent_aval()) for out in outs]
         return outs, [functools.reduce(lax.add, dots) for dots in zip(*terms, strict=True)]
 
-    return jvp
+    ad.primitive_jvps[primitive] = jvp
 
 
-ad.primitive_jvps[lif_tangent_p] = _jvp(lif_tangent_p, _reference_tangent, slice(5, 9))
-ad.primitive_jvps[lif_cotangent_p] = _jvp(lif_cotangent_p, _reference_cotangent, slice(5, 8))
+_define_jvp(lif_tangent_p, _TANGENT, _tangent_by_scan)
+_define_jvp(lif_cotangent_p, _COTANGENT, _cotangent_by_scan)
 
 
 def _summed_like(cotangent: Array, operand: Any) -> Array:
     return cotangent if operand.aval.ndim or not cotangent.ndim else jnp.sum(cotangent)
 
 
-def _tangent_transpose(bars: Any, *operands: Any, moving: Moving, membrane: bool, **layer: Unpack[Layer]) -> list[Any]:
-    primals, dots, parameters = operands[:5], operands[5:9], operands[9:]
+def _tangent_transpose(
+    bars: Any, *operands: Any, nonzero: Nonzero, membrane: bool, **layer: Unpack[Layer]
+) -> list[Any]:
+    primals, dots, parameters = _TANGENT.split(operands)
     assert not any(map(ad.is_undefined_primal, (*primals, *parameters))), "lif_tangent is linear in tangents alone"
-    current, wide = primals[0].dtype, fused.wide_dtype(primals[0].dtype)
-    spikes_bar, v_final_bar, *membrane_bar = instantiated(bars, (current, wide, current)[: len(bars)])
-    filled = spikes_bar, v_final_bar, *(membrane_bar or [jnp.zeros((), current)])
+    bars = [*bars, *[ad.Zero(jax.typeof(primals[0]))] * (not membrane)]
     wanted = [ad.is_undefined_primal(dot) for dot in dots]
-    current_bar, v0_bar, *scale_bars = bind(
-        lif_cotangent_p, *primals, *filled, *parameters, scales=wanted[1] or wanted[2], **layer
-    )
-    found = [current_bar, *(scale_bars or (None, None)), v0_bar]
-    summed = [_summed_like(bar, dot) if want else None for bar, dot, want in zip(found, dots, wanted, strict=True)]
-    return [*[None] * 5, *summed, *[None] * len(parameters)]
+    of_neuron = any(want for want, operand in zip(wanted, LAYER, strict=True) if operand.of_neuron)
+    filled = instantiated(bars, COTANGENTS, primals[0])
+    found = bind(lif_cotangent_p, *primals, *filled, *parameters, of_neuron=of_neuron, **layer)
+    named = dict(zip(_cotangents(of_neuron), found, strict=True))
+    summed = [
+        _summed_like(named[operand], dot) if want else None
+        for operand, dot, want in zip(LAYER, dots, wanted, strict=True)
+    ]
+    return [*[None] * len(primals), *summed, *[None] * len(parameters)]
 
 
-def _cotangent_transpose(dots: Any, *operands: Any, scales: bool, **layer: Unpack[Layer]) -> list[Any]:
-    primals, bars, parameters = operands[:5], operands[5:8], operands[8:]
+def _cotangent_transpose(dots: Any, *operands: Any, of_neuron: bool, **layer: Unpack[Layer]) -> list[Any]:
+    primals, bars, parameters = _COTANGENT.split(operands)
     assert not any(map(ad.is_undefined_primal, (*primals, *parameters))), "lif_cotangent is linear in cotangents alone"
-    current, wide = primals[0].dtype, fused.wide_dtype(primals[0].dtype)
-    current_dot, v0_dot, *scale_dots = dots
-    decay_dot, threshold_dot = scale_dots or [ad.Zero(jax.typeof(primals[1]))] * 2
-    named = (current_dot, decay_dot, threshold_dot, v0_dot)
+    given = dict(zip(_cotangents(of_neuron), dots, strict=True))
+    named = [given.get(operand, ad.Zero(jax.typeof(primals[0]))) for operand in LAYER]
     wanted = [ad.is_undefined_primal(bar) for bar in bars]
     spikes_dot, v_final_dot, *membrane_dot = bind(
         lif_tangent_p,
         *primals,
-        *instantiated(named, (current, wide, wide, wide)),
+        *instantiated(named, LAYER, primals[0]),
         *parameters,
-        moving=moving_ones(named),
+        nonzero=are_nonzero(named),
         membrane=wanted[2],
         **layer,
     )
     found = [spikes_dot, v_final_dot, *(membrane_dot or (None,))]
     summed = [_summed_like(dot, bar) if want else None for dot, bar, want in zip(found, bars, wanted, strict=True)]
-    return [*[None] * 5, *summed, *[None] * len(parameters)]
+    return [*[None] * len(primals), *summed, *[None] * len(parameters)]
 
 
 ad.primitive_transposes[lif_tangent_p] = _tangent_transpose
 ad.primitive_transposes[lif_cotangent_p] = _cotangent_transpose
 
 
-# Batching
-
-
-def _batch_tangent(
-    axis_data: Any, operands: Any, dims: Any, *, moving: Moving, membrane: bool, **layer: Unpack[Layer]
-) -> tuple[list[Array], list[int]]:
-    kinds = [*_KINDS, *_TANGENT_KINDS, *["parameter"] * (len(operands) - 9)]
-    batch = BatchedLayer(axis_data, kinds, operands, dims, layer["axis"])
-    layer["axis"] = batch.axis
-    outs = bind(lif_tangent_p, *batch.operands, moving=moving, membrane=membrane, **layer)
-    return outs, [batch.dim, batch.state_dim, *[batch.dim] * membrane]
-
-
-def _batch_cotangent(
-    axis_data: Any, operands: Any, dims: Any, *, scales: bool, **layer: Unpack[Layer]
-) -> tuple[list[Array], list[int]]:
-    kinds = [*_KINDS, *_COTANGENT_KINDS, *["parameter"] * (len(operands) - 8)]
-    batch = BatchedLayer(axis_data, kinds, operands, dims, layer["axis"])
-    outs = bind(lif_cotangent_p, *batch.operands, scales=scales, **{**layer, "axis": batch.axis})
-    return outs, [batch.dim, batch.state_dim, *[batch.state_dim] * (2 * scales)]
-
-
-define_batching(lif_tangent_p, _batch_tangent)
-define_batching(lif_cotangent_p, _batch_cotangent)
-
-
 # Lowering
 
 
-def _kernel_tangent(*operands: Array, moving: Moving, membrane: bool, **layer: Unpack[KernelLayer]) -> list[Array]:
-    roles: list[Role] = ["time", "state", "state", "state"]
-    primals, dots = zip(roles, operands[:4], strict=True), zip(roles, operands[5:9], strict=True)
-    parameters = [("scalar", parameter) for parameter in operands[9:]]
-    results: list[Role] = ["time", "state", *["time"] * membrane]
-    target = targets.lif_tangent_of(layer["family"])
-    current, decay, threshold, v0 = moving
+def _call_operands(signature: Signature, operands: Sequence[Array], unread: Operand) -> list[tuple[Kind, Array]]:
+    """The operands with their kinds, for a kernel that does not read one of them."""
+    arrays = [*zip(signature.kinds(operands), operands, strict=True)]
+    del arrays[signature.named.index(unread)]
+    return arrays
+
+
+def _kernel_tangent(*operands: Array, nonzero: Nonzero, membrane: bool, **layer: Unpack[KernelLayer]) -> list[Array]:
+    current, decay, threshold, v0 = nonzero
     resets = layer["reset"] == "subtract" or (layer["reset"] == "zero" and not layer["detach_reset"])
     flags = {"v_moves": current or decay or v0 or (threshold and resets), "decay_moves": decay}
-    named = [*primals, *dots, *parameters]
-    return lif_call("lif_tangent", target, named, results, flags=flags, **kernel_attributes(layer))
+    target = targets.lif_tangent_of(layer["family"])
+    results = _tangent_results({"membrane": membrane})
+    return lif_call("lif_tangent", target, _call_operands(_TANGENT, operands, CHECKPOINTS), results, layer, flags)
 
 
-def _kernel_cotangent(*operands: Array, scales: bool, **layer: Unpack[KernelLayer]) -> list[Array]:
-    current, decay, threshold, _, checkpoints, spikes_bar, v_final_bar, membrane_bar, *parameters = operands
-    roles: list[Role] = ["time", "state", "state", "checkpoints", "time", "state", "time"]
-    arrays = (current, decay, threshold, checkpoints, spikes_bar, v_final_bar, membrane_bar)
-    named = [*zip(roles, arrays, strict=True), *(("scalar", parameter) for parameter in parameters)]
-    results: list[Role] = ["time", "state", *["state", "state"] * scales]
+def _kernel_cotangent(*operands: Array, of_neuron: bool, **layer: Unpack[KernelLayer]) -> list[Array]:
     target = targets.lif_cotangent_of(layer["family"])
-    return lif_call("lif_cotangent", target, named, results, **kernel_attributes(layer))
+    results = _cotangent_results({"of_neuron": of_neuron})
+    return lif_call("lif_cotangent", target, _call_operands(_COTANGENT, operands, V0), results, layer)
 
 
-define_lowering(lif_tangent_p, _kernel_tangent, _reference_tangent, first_parameter=9)
-define_lowering(lif_cotangent_p, _kernel_cotangent, _reference_cotangent, first_parameter=8)
+define_lowering(lif_tangent_p, _TANGENT, _kernel_tangent, _tangent_by_scan)
+define_lowering(lif_cotangent_p, _COTANGENT, _kernel_cotangent, _cotangent_by_scan)

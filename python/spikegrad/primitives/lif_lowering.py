@@ -1,4 +1,4 @@
-"""How the primitives of a lif layer are lowered: to kernels where there are some, elsewhere to fused.py's scan."""
+"""The lowerings of the primitives of a lif layer: a kernel, or the scan of fused.py."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from spikegrad.jax_versions import is_for_one_device
 from spikegrad.kernel_policy import calls_kernel
 from spikegrad.primitives.binding import bind
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES
-from spikegrad.primitives.lif_shapes import KernelLayer, Kind, Layer, state_like
+from spikegrad.primitives.lif_operands import Kind, Layer, Signature
+from spikegrad.primitives.lif_shapes import state_like
 from spikegrad.primitives.spike import spike_p
 
 
 def scan_of(parameters: Sequence[Array], layer: Layer) -> Callable[..., tuple[Array, Array, Array, Array]]:
-    """(current, decay, threshold, v0) -> (spikes, v_final, membrane, v before each step), by the scan."""
+    """The scan (current, decay, threshold, v0) -> (spikes, v_final, membrane, v before each step)."""
     axis = layer["axis"]
 
     def spike(z: Array) -> Array:
@@ -47,7 +48,7 @@ def scan_of(parameters: Sequence[Array], layer: Layer) -> Callable[..., tuple[Ar
 
 
 def as_arrays(operands: Sequence[Array], kinds: Sequence[Kind], current: Array, axis: int) -> list[Array]:
-    """The operands with an array for each scalar that stands for one."""
+    """The operands, each scalar broadcast to the array for which it stands."""
     over_time = jax.typeof(current)
     like = {"time": over_time, "state": state_like(over_time, axis)}
 
@@ -61,29 +62,18 @@ def as_arrays(operands: Sequence[Array], kinds: Sequence[Kind], current: Array, 
     return [as_array(operand, kind) for operand, kind in zip(operands, kinds, strict=True)]
 
 
-def kernel_attributes(layer: KernelLayer) -> dict[str, Any]:
-    """What `lif_call` needs to know of a layer."""
-    return {
-        "partitionable": layer["partitionable"],
-        "axis": layer["axis"],
-        "order": layer["order"],
-        "reset": layer["reset"],
-        "detach_reset": layer["detach_reset"],
-        "every": layer["every"],
-    }
-
-
 def define_lowering(
-    primitive: Primitive, kernel: Callable[..., list[Array]], scan: Callable[..., list[Array]], first_parameter: int
+    primitive: Primitive, signature: Signature, kernel: Callable[..., list[Array]], scan: Callable[..., list[Array]]
 ) -> None:
-    """Registers both; from the operand `first_parameter` on there are the surrogate's."""
+    """Register the scan everywhere, and by the kernel policy the kernel on the platforms that have one."""
     to_kernel = mlir.lower_fun(kernel, multiple_results=True)
     to_scan = mlir.lower_fun(scan, multiple_results=True)
 
     def define(platform: str) -> None:
         def lower(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
             current, steps = ctx.avals_in[0], ctx.avals_in[0].shape[params["axis"]]
-            scalars = all(parameter.ndim == 0 for parameter in ctx.avals_in[first_parameter:])
+            *_, parameters = signature.split(ctx.avals_in)
+            scalars = all(parameter.ndim == 0 for parameter in parameters)
             has_kernel = scalars and current.dtype in KERNEL_DTYPES
             if has_kernel and calls_kernel(params["kernels"], platform, "lif", current, steps):
                 return to_kernel(ctx, *operands, partitionable=not is_for_one_device(ctx), **params)
