@@ -143,19 +143,15 @@ format: .venv/main/done
 # version of jax nor a kernel policy changes what the optimisation is for.
 ONE_SURROGATE := -k "not multi_gaussian and not MultiGaussian and not sigmoid"
 
-# Every test that asks anything of jax.
-VERSIONS := $(foreach file,accuracy cuda_kernels cuda_lif handlers lif lif_handlers benchmark_report,--ignore=tests/test_$(file).py)
 versions policies: export XLA_FLAGS := --xla_backend_optimization_level=0
 versions: .venv/oldest/done .venv/newest/done
-	.venv/oldest/bin/python $(PYTEST) $(VERSIONS) $(ONE_SURROGATE)
-	.venv/newest/bin/python $(PYTEST) $(VERSIONS) $(ONE_SURROGATE)
+	.venv/oldest/bin/python $(PYTEST) tests/spike tests/neurons tests/process $(ONE_SURROGATE)
+	.venv/newest/bin/python $(PYTEST) tests/spike tests/neurons tests/process $(ONE_SURROGATE)
 
-# The rules of the primitives, with no kernel and with every kernel. `make test` has the default policy.
-RULES := $(foreach file,batching contract differentiation export partitioning threads lif_batching lif_differentiation \
-  lif_partitioning,tests/test_$(file).py)
+# The tests of the primitives' rules, with no kernel and with every kernel. `make test` has the default policy.
 policies: .venv/main/done
-	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) $(RULES) $(ONE_SURROGATE)
-	SPIKEGRAD_KERNELS=1 $(RUN) $(PYTEST) $(RULES) $(ONE_SURROGATE)
+	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) -m each_policy $(ONE_SURROGATE)
+	SPIKEGRAD_KERNELS=1 $(RUN) $(PYTEST) -m each_policy $(ONE_SURROGATE)
 
 # Installing waits for the network and for one core: CI lets two environments at a time be made (make -j2).
 environments: .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done .venv/newest/done .venv/cuda/done \
@@ -174,18 +170,18 @@ preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-nam
 
 asan: .venv/main/done .venv/asan/done
 	PYTHONPATH=.venv/asan/site ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(call preload,asan) \
-	  $(RUN) $(PYTEST) tests/test_accuracy.py tests/test_handlers.py tests/test_lif_handlers.py tests/test_cuda_kernels.py tests/test_cuda_lif.py
+	  $(RUN) $(PYTEST) tests/kernels
 
 tsan: .venv/main/done .venv/tsan/done
 	PYTHONPATH=.venv/tsan/site TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 $(call preload,tsan) \
-	  $(RUN) $(PYTEST) tests/test_threads.py tests/test_handlers.py -k "not multi_gaussian and not MultiGaussian and not sigmoid"
+	  $(RUN) $(PYTEST) tests/process/test_threads.py tests/kernels/test_handlers.py $(ONE_SURROGATE)
 
 .venv/clang/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
 	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl
 
 clang: .venv/main/done .venv/clang/done
-	PYTHONPATH=.venv/clang/site $(RUN) $(PYTEST) tests/test_accuracy.py tests/test_handlers.py tests/test_contract.py
+	PYTHONPATH=.venv/clang/site $(RUN) $(PYTEST) tests/kernels/test_accuracy.py tests/kernels/test_handlers.py tests/spike/test_contract.py
 
 clean:
 	rm -rf .venv build out

@@ -38,9 +38,21 @@ def kernels(request):
 
 @pytest.fixture
 def kernels_called():
-    """Every kernel there is, whatever the size: for tests about kernels, whose arrays are small."""
+    """Call every kernel, whatever the size: for tests about kernels, whose arrays are small."""
     import spikegrad
 
+    with spikegrad.kernels(True):
+        yield
+
+
+@pytest.fixture
+def policy():
+    """Call every kernel; in `make policies`, follow the environment's policy."""
+    import spikegrad
+
+    if "SPIKEGRAD_KERNELS" in os.environ:
+        yield
+        return
     with spikegrad.kernels(True):
         yield
 

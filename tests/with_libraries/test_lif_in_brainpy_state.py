@@ -11,7 +11,7 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 import spikegrad
-from spike_by_spike import BATCH, NEURONS, arguments, assert_same, both_dtypes, differentiated, lif
+from other_libraries import BATCH, NEURONS, arguments, assert_same, both_dtypes, differentiated, lif
 
 THRESHOLD, SIGMA = 0.8, 0.5
 

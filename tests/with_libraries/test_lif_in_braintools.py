@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import spikegrad
-from recurrence import draw
+from numpy_lif import draw
 from spikegrad import lif
 from test_braintools import FUNCTIONS, GRIDS, exact
 

@@ -9,7 +9,7 @@ import pytest
 import spikegrad
 import spyx.nn
 from flax import nnx
-from spike_by_spike import NEURONS, arguments, assert_same, both_dtypes, differentiated, lif
+from other_libraries import NEURONS, arguments, assert_same, both_dtypes, differentiated, lif
 
 
 def neuron_of(cls):

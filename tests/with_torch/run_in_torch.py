@@ -1,7 +1,7 @@
 """What the tests of torch's libraries share: the Gaussian as a surrogate, and a run with its gradients."""
 
 import torch
-from spike_by_spike import Run, weights
+from other_libraries import Run, weights
 
 SIGMA, ALPHA = 0.5, 0.5
 

@@ -11,8 +11,8 @@ import pytest
 import snntorch
 import spikegrad
 import torch
+from other_libraries import after_reset, arguments, assert_same, both_dtypes, differentiated, lif
 from run_in_torch import GaussianSpike, differentiated_in_torch
-from spike_by_spike import after_reset, arguments, assert_same, both_dtypes, differentiated, lif
 
 RESETS = {"subtract": "subtract", "zero": "zero", None: "none"}
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import spikegrad
 import torch
+from other_libraries import after_reset, arguments, assert_same, both_dtypes, differentiated, lif
 from run_in_torch import GaussianSpike, differentiated_in_torch
-from spike_by_spike import after_reset, arguments, assert_same, both_dtypes, differentiated, lif
 from spikingjelly.activation_based import neuron, surrogate
 
 RESETS = {"subtract": None, "zero": 0.0}

@@ -9,7 +9,7 @@ import pytest
 import spikegrad
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recurrence import ORDERS, RESETS, RULES, draw, numpy_lif
+from numpy_lif import ORDERS, RESETS, RULES, draw, numpy_lif
 from spikegrad import GaussianGrad, lif, neurons
 
 DTYPES = [np.float16, jnp.bfloat16, np.float32]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import spikegrad
 from jax import lax
-from promised import GPU, is_promised, needs_cuda_module, needs_gpu
+from requirements import GPU, is_promised, needs_cuda_module, needs_gpu
 from spikegrad import targets
 from spikegrad.primitives.spike_derivative import spike_derivative
 

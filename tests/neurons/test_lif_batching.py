@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from recurrence import ORDERS
+from numpy_lif import ORDERS
 from spikegrad import GaussianGrad, lif
 
 B, T = 3, 6

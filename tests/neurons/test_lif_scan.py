@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from recurrence import draw
+from numpy_lif import draw
 from spikegrad import GaussianGrad, Surrogate, lif
 from spikegrad.lif_scan import KEPT_PROGRAMS, _kept
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 from families import CASES
 
-pytestmark = pytest.mark.host_only
+pytestmark = [pytest.mark.each_policy, pytest.mark.host_only]
 
 PRELUDE = """
 import os, sys, threading

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import spikegrad
 from families import CASES
-from recurrence import draw
+from numpy_lif import draw
 from spikegrad import lif
 from spikegrad.compat import braintools as compat
 from spikegrad.kernel_parameters import BRAINTOOLS_RELEASES

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from promised import needs_benchmarks
+from requirements import needs_benchmarks
 
 pytestmark = [pytest.mark.host_only, needs_benchmarks]
 

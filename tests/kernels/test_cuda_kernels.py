@@ -11,8 +11,8 @@ import itertools
 import numpy as np
 import pytest
 from closed_form import multi_gaussian_parameters
-from held import DTYPES, assert_same_bits, held, plain
-from promised import module_for_tests
+from half_bits import DTYPES, assert_same_bits, held, plain
+from requirements import module_for_tests
 
 on_host, scalar = map(module_for_tests, ("spikegrad_cuda_on_host", "spikegrad_scalar"))
 

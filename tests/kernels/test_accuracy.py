@@ -16,7 +16,7 @@ from closed_form import (
     sigmoid_derivative,
     ulp,
 )
-from promised import module_for_tests
+from requirements import module_for_tests
 
 scalar = module_for_tests("spikegrad_scalar")
 

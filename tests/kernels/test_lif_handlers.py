@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 import spikegrad  # noqa: F401  (registers the targets)
-from recurrence import numpy_lif
+from numpy_lif import numpy_lif
 
 T, N = 5, 3
 X = np.linspace(-1, 2, T * N, dtype=np.float32).reshape(T, N)

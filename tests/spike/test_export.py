@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from spikegrad import targets
 
-pytestmark = pytest.mark.usefixtures("kernels_called")
+pytestmark = [pytest.mark.each_policy, pytest.mark.usefixtures("policy")]
 
 CHECKS = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)

@@ -5,7 +5,7 @@ import sys
 
 import jaxlib
 import pytest
-from promised import needs_cuda_module
+from requirements import needs_cuda_module
 from spikegrad import _cpu, targets
 
 

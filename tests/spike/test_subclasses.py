@@ -13,7 +13,7 @@ import pytest
 import spikegrad
 from families import CASES
 from jax import lax
-from recurrence import draw
+from numpy_lif import draw
 from spikegrad import GaussianGrad, Surrogate, lif
 from spikegrad.compat import braintools
 

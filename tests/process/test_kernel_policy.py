@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import spikegrad
-from promised import needs_cuda_module
+from requirements import needs_cuda_module
 from spikegrad import GaussianGrad, fused, lif
 from spikegrad.kernel_policy import ANY, AUTO, NEVER, Sizes, calls_kernel
 

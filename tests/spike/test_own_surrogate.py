@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import spikegrad
+from collectives import COLLECTIVE
 from jax import export
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from spikegrad import Surrogate
 from spikegrad import surrogate as module
 from spikegrad.compat import braintools
-from test_partitioning import COLLECTIVE
 
 
 class Triangle(Surrogate):

@@ -1,25 +1,20 @@
 """No collective in the compiled HLO, forward and gradient, on eight devices: the call follows the sharding of x."""
 
-import re
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from collectives import COLLECTIVE, mesh
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from spikegrad.primitives.spike_derivative import spike_derivative
 
-pytestmark = [pytest.mark.host_only, pytest.mark.usefixtures("kernels_called")]
+pytestmark = [pytest.mark.each_policy, pytest.mark.host_only, pytest.mark.usefixtures("policy")]
 
-COLLECTIVE = re.compile(r"\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter|dynamic-slice)\b")
 SHAPE = (8, 16)
 SPECS = [P("i"), P(None, "i"), P("i", "j"), P("j", "i"), P(("i", "j")), P(None, ("i", "j")), P(("j", "i"), None)]
-
-
-def mesh(kind):
-    return jax.make_mesh((4, 2), ("i", "j"), axis_types=(kind,) * 2, devices=jax.devices("cpu"))
 
 
 @pytest.fixture

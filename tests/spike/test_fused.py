@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import spikegrad
 from jax import lax
-from promised import needs_cuda_module
+from requirements import needs_cuda_module
 from spikegrad import fused
 from spikegrad.primitives.families import FAMILIES
 from spikegrad.primitives.spike_derivative import spike_derivative

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import spikegrad
+from collectives import COLLECTIVE, mesh
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from recurrence import draw
+from numpy_lif import draw
 from spikegrad import Surrogate, lif
 from spikegrad.jax_versions import varying_axes
-from test_partitioning import COLLECTIVE, mesh
 
 MOVES = re.compile(r"= \S+ (copy|transpose)\(")
 STEPS = 9
@@ -23,7 +23,7 @@ KINDS = [AxisType.Auto, AxisType.Explicit]
 GATHERS = re.compile(r"\b(all-gather|all-to-all|collective-permute|all-reduce)(?:-start)?\(")
 
 
-pytestmark = [pytest.mark.host_only, pytest.mark.usefixtures("kernels_called")]
+pytestmark = [pytest.mark.each_policy, pytest.mark.host_only, pytest.mark.usefixtures("policy")]
 
 
 def forward(current, decay, v0):

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from promised import module_for_tests
+from requirements import module_for_tests
 
 pytestmark = pytest.mark.host_only
 

@@ -14,7 +14,7 @@ import spikegrad
 from jax import export
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from promised import needs_cuda_module
+from requirements import needs_cuda_module
 from spikegrad import targets
 from spikegrad.primitives.spike_derivative import spike_derivative
 
