@@ -128,6 +128,11 @@ SPIKEGRAD_SCALAR Kept<T, Lif> keep(Lif, const States<T, Lif>& state, const Step<
   return {{rule.charge_first ? step.membrane : state.at[Lif::v], state.at[Lif::v]}};
 }
 
+template <class R>
+SPIKEGRAD_SCALAR constexpr int distinct_kept(Lif, R rule) {
+  return rule.charge_first ? 2 : 1;
+}
+
 template <class T>
 SPIKEGRAD_SCALAR T kept_distance(Lif, const Kept<T, Lif>& kept, const Parameters<T, Lif>& parameters) {
   return kept.at[0] - parameters.at[Lif::threshold];

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "cpu/instruction_set.h"
-#include "cpu/lif_kernels.h"
+#include "cpu/layer_kernels.h"
 #include "held.h"
 #include "lif_calls.h"
 #include "math/element.h"
@@ -72,7 +72,7 @@ void define_family(py::module_& m, const std::string& name, ElementKernels<T> Ke
 }
 
 template <class T>
-void define_lif_of(py::module_& m, const std::string& dtype, const LifElementKernels<T>& kernels) {
+void define_lif_of(py::module_& m, const std::string& dtype, const LayerElementKernels<T, Lif>& kernels) {
   define_lif<T>(m, "lif_" + dtype, [&kernels](const LifForward<T>& call) {
     kernels.forward(call, 0, call.layer.shape.outer * call.layer.shape.inner);
   });
