@@ -56,7 +56,7 @@ void keep_loop(const StepRows<T, Neuron>& shared, const Arrays<T, Neuron::kept>&
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < rows.count; i++) {
     const Step<T, Neuron> out = step_at<R>(rows, i);
-    const Kept<T, Neuron> kept = keep(Neuron{}, load(rows.state, i), out, R{});
+    const Kept<T, Neuron> kept = keep(Neuron{}, load(rows.state, i), rows.x[i], load(rows.parameters, i), out, R{});
     for (int k = 0; k < kStored; k++) to.at[k][i] = kept.at[k];
     store(out.state, rows.state, i);
   }

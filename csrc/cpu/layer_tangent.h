@@ -31,7 +31,8 @@ void distance_tangent_loop(const StepRows<T, Neuron>& shared, const TangentRows<
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < rows.count; i++) {
     distance[i] = step_at<R>(rows, i).distance;
-    distance_dot[i] = distance_tangent(Neuron{}, load(rows.state, i), load(rows.parameters, i), at(dot, i), R{});
+    distance_dot[i] =
+        distance_tangent(Neuron{}, load(rows.state, i), rows.x[i], load(rows.parameters, i), at(dot, i), R{});
   }
 }
 
@@ -44,8 +45,8 @@ void state_tangent_loop(const StepRows<T, Neuron>& shared, const TangentRows<T, 
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < rows.count; i++) {
     const Step<T, Neuron> out = step_at<R>(rows, i);
-    const StateTangent<T, Neuron> next =
-        state_tangent(Neuron{}, load(rows.state, i), load(rows.parameters, i), out, at(dot, i), spike_dot[i], R{});
+    const StateTangent<T, Neuron> next = state_tangent(Neuron{}, load(rows.state, i), rows.x[i],
+                                                       load(rows.parameters, i), out, at(dot, i), spike_dot[i], R{});
     membrane_dot[i] = next.membrane;
     store(next.state, dot.state, i);
     store(out.state, rows.state, i);
