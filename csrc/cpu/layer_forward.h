@@ -43,7 +43,7 @@ void forward(const LayerForward<T, Neuron>& call, int64_t begin, int64_t end) {
   const int64_t checkpoint_count = layer.every ? checkpoints_of(shape.steps, layer.every) : 0;
   for_each_block(shape, begin, end, kBlock, [&](const Block& block) {
     BlockNumbers<W, Neuron::states> state;
-    W spike_buffer[kStrip], membrane_buffer[kStrip];
+    alignas(kCacheLine) W spike_buffer[kStrip], membrane_buffer[kStrip];
     state.read(call.first_state, block);
     for (int64_t t = 0; t < shape.steps; t++) {
       if (layer.every && t % layer.every == 0) {

@@ -40,27 +40,33 @@ SPIKEGRAD_SCALAR void add(const Numbers<T, kCount>& numbers, const Arrays<T, kCo
 template <class T, int kCount>
 class Constants {
  public:
+  Constants(const Constants&) = delete;  // which points into itself
   explicit Constants(const Operand<T> (&operands)[kCount]) {
     for (int k = 0; k < kCount; k++) {
-      data_[k] = operands[k].is_scalar ? nullptr : operands[k].data;
+      data_[k] = operands[k].is_scalar ? copies_[k] : operands[k].data;
+      step_[k] = operands[k].is_scalar ? 0 : 1;
       if (operands[k].is_scalar) fill(copies_[k], kStrip, *operands[k].data);
     }
   }
   Arrays<const T, kCount> at(const Block& strip) const {
     Arrays<const T, kCount> arrays;
-    for (int k = 0; k < kCount; k++) arrays.at[k] = data_[k] ? data_[k] + strip.begin : copies_[k];
+    for (int k = 0; k < kCount; k++) arrays.at[k] = data_[k] + strip.begin * step_[k];
     return arrays;
   }
 
  private:
+  alignas(kCacheLine) T copies_[kCount][kStrip];
   const T* data_[kCount];
-  T copies_[kCount][kStrip];
+  int64_t step_[kCount];
 };
 
 // Numbers of a block's neurons that change from step to step.
 template <class T, int kCount>
 struct BlockNumbers {
-  T value[kCount][kBlock];
+  // Without the cache lines between them the arrays would lie a multiple of 4096 bytes apart, and a load would wait for
+  // the store to the same place of the array before. Measured: forward and backward with the gradients of the
+  // parameters at 500 x 2048 in float 0.94 times as fast.
+  alignas(kCacheLine) T value[kCount][kBlock + 4 * kCacheLine / sizeof(T)];
 
   // For the strip that begins at place i of the block.
   Arrays<T, kCount> at(int64_t i) {

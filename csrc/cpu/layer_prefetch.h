@@ -17,7 +17,6 @@ struct Prefetch {
 };
 
 constexpr int64_t kPrefetchStep = 64;  // neurons that are computed between two prefetches
-constexpr int64_t kCacheLine = 64;
 
 SPIKEGRAD_SCALAR void prefetch(const Prefetch& next, int64_t i) {
   for (const uintptr_t row : next.rows) {

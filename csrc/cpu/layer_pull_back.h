@@ -123,7 +123,7 @@ void pull_back(const StepBack<T, Neuron>& shared, const Family& g) {
   const bool done = with_value(g, T{}, [&](const auto& shared_value) {
     const StepBack<T, Neuron> strip = shared;
     const auto value = shared_value;
-    Powers<T, std::decay_t<decltype(value)>> powers;
+    alignas(kCacheLine) Powers<T, std::decay_t<decltype(value)>> powers;
     reduce_loop([strip](int64_t i) { return kept_distance_at<R>(strip, i); }, strip.count, value, powers);
     for (int64_t i = 0; i < strip.count; i += kPrefetchStep) {
       prefetch(strip.next, i);
@@ -137,7 +137,7 @@ void pull_back(const StepBack<T, Neuron>& shared, const Family& g) {
         strip, [&](T distance, T spike_bar, int64_t i) { return finish_at(distance, spike_bar, i, value, powers); });
   });
   if (done) return;
-  T distance[kStrip], spike_bar[kStrip];
+  alignas(kCacheLine) T distance[kStrip], spike_bar[kStrip];
   distance_and_spike_cotangent_loop<T, Neuron, R>(shared, distance, spike_bar);
   elementwise<T>().of(g).array_t(distance, spike_bar, spike_bar, shared.count, g);
   pull_back_given<T, Neuron, R>(shared, spike_bar);

@@ -76,7 +76,7 @@ void tangent(const LayerTangent<T, Neuron>& call, int64_t begin, int64_t end, co
   const Rows<T> spikes_dot = over_time(call.spikes_dot, shape), membranes_dot = over_time(call.membrane_dot, shape);
   for_each_block(shape, begin, end, kBlock, [&](const Block& block) {
     BlockNumbers<W, Neuron::states> state, state_dot;
-    W distance[kStrip], distance_dot[kStrip], spike_buffer[kStrip], membrane_buffer[kStrip];
+    alignas(kCacheLine) W distance[kStrip], distance_dot[kStrip], spike_buffer[kStrip], membrane_buffer[kStrip];
     state.read(call.first_state, block);
     state_dot.read(call.first_state_dot, block);
     for (int64_t t = 0; t < shape.steps; t++) {
