@@ -7,6 +7,7 @@
 #   make libraries the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in two environments of their own
 #   make torch     lif against SpikingJelly and snnTorch, spike by spike, with torch for CPUs beside the tests' environment
 #   make cuda      what can be shown of the CUDA module without a GPU: its machine code, and XLA compiling for an H100
+#   make counts    write the tables of docs/machine_code.md from the built CUDA module
 #   make gallery   draw each surrogate for docs/gallery.md
 #   make gpu-dry-run  the check of a GPU, on a CPU: its selections, time limits and report, with tiny sizes (1 minute)
 #   make installs  what a build refuses, needs and leaves alone: compiler flags, each Python's jaxlib, a read-only source tree
@@ -20,7 +21,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test gpu-dry-run bench gallery lint format libraries torch cuda installs versions policies environments asan tsan clang clean
+.PHONY: demo test gpu-dry-run bench gallery lint format libraries torch cuda counts installs versions policies environments asan tsan clang clean
 
 comma := ,
 
@@ -111,10 +112,14 @@ torch: .venv/torch/done
 	  auditwheel==6.8.2 pyelftools==0.33
 	touch $@
 
-# Without the two variables jax looks for a GPU, and for all of CUDA's libraries.
+# Without the two variables jax looks for a GPU, and for all of CUDA's libraries. One file, one
+# worker: the module is disassembled once.
 cuda: .venv/cuda/done
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 SPIKEGRAD_WHEEL=$$(ls .venv/wheel-3.11/*.whl) PYTHONPATH=.venv/cuda/site \
-	  $(RUN) $(PYTEST) tests/with_cuda_tools
+	  $(RUN) $(PYTEST) --dist loadfile tests/with_cuda_tools
+
+counts: .venv/cuda/done
+	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 PYTHONPATH=.venv/cuda/site $(RUN) tests/with_cuda_tools/counts_page.py
 
 installs: .venv/main/done .venv/build-3.11/done
 	SPIKEGRAD_BUILD_PYTHON=.venv/build-3.11/bin/python $(RUN) $(PYTEST) tests/with_installs

@@ -3,6 +3,9 @@
 namespace spikegrad {
 namespace {
 
+#define SPIKEGRAD_LAYER(neuron, Neuron, set) , &set::neuron##_kernels
+#define SPIKEGRAD_ENTRY(set) {#set, &set::kernels SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_LAYER, set)}
+
 std::vector<InstructionSet> detect() {
   std::vector<InstructionSet> found;
 #if defined(__x86_64__)
@@ -11,10 +14,10 @@ std::vector<InstructionSet> detect() {
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  if (has_avx2 && has_avx512) found.push_back({"avx512", &avx512::kernels, &avx512::lif_kernels});
-  if (has_avx2) found.push_back({"avx2", &avx2::kernels, &avx2::lif_kernels});
+  if (has_avx2 && has_avx512) found.push_back(SPIKEGRAD_ENTRY(avx512));
+  if (has_avx2) found.push_back(SPIKEGRAD_ENTRY(avx2));
 #endif
-  found.push_back({"baseline", &baseline::kernels, &baseline::lif_kernels});
+  found.push_back(SPIKEGRAD_ENTRY(baseline));
   return found;
 }
 

@@ -5,14 +5,16 @@
 #include <vector>
 
 #include "cpu/kernels.h"
-#include "cpu/lif_kernels.h"
+#include "cpu/layer_kernels.h"
 
 namespace spikegrad {
 
 struct InstructionSet {
   const char* name;
   const Kernels* kernels;
-  const LifKernels* lif_kernels;
+#define SPIKEGRAD_DECLARE(neuron, Neuron) const LayerKernels<Neuron>* neuron;
+  SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DECLARE)
+#undef SPIKEGRAD_DECLARE
 };
 
 // What this processor runs, the best first; never empty.

@@ -25,8 +25,8 @@ constexpr int64_t kForwardGrain = 1 << 19;
 constexpr int64_t kDerivativeGrain = 1 << 16;
 
 template <class T>
-const LifElementKernels<T>& kernels() {
-  const LifKernels& best = *best_instruction_set().lif_kernels;
+const LayerElementKernels<T, Lif>& kernels() {
+  const LayerKernels<Lif>& best = *best_instruction_set().lif;
   if constexpr (std::is_same_v<T, Float16>) return best.f16;
   if constexpr (std::is_same_v<T, BFloat16>) return best.bf16;
   if constexpr (std::is_same_v<T, float>) return best.f32;

@@ -21,10 +21,9 @@ constexpr int kThreads = 256;
 
 // Blocks a multiprocessor for which the kernels leave registers. To keep its memory busy an H100 needs some 14 KiB a
 // multiprocessor under way (3.4 TB/s, 0.55 us, 132 of them): 4 blocks with a vector of x and one of t a thread are 32
-// KiB. The higher orders are bound by arithmetic in double.
+// KiB. The higher orders are bound by arithmetic in double; the sigmoid's spill at 4.
 constexpr int kSpikeBlocks = 8;
-template <int kTerms>
-constexpr int kGradientBlocks = kTerms == 1 ? 4 : 3;  // preparing three terms spills at 4
+constexpr int kGradientBlocks = 4;
 constexpr int kDerivativeBlocks = 2;
 
 // The kernels. Their names are what a profiler shows.
@@ -43,7 +42,7 @@ __global__ void __launch_bounds__(kThreads, kSpikeBlocks) spike(const T* x, T* o
 
 // Order 0 for a number of terms that the compiler knows.
 template <class T, class Family, int kTerms>
-__global__ void __launch_bounds__(kThreads, kGradientBlocks<kTerms>)
+__global__ void __launch_bounds__(kThreads, kGradientBlocks)
     surrogate_gradient(const T* x, const T* t, bool scalar_t, T* out, int64_t size,
                        ParameterAddresses<Family> parameters) {
   FastGradient<T, Family, kTerms> g{};

@@ -209,8 +209,9 @@ __device__ __forceinline__ void pull_back(const LayerCotangent<T, Neuron>& call,
         if (early && k >= count) break;
 #pragma unroll
         for (int j = 0; j < kLanes; j++) {
-          const Step<W, Neuron> out = step(Neuron{}, state[j], to_wide(next_x[k].lane[j]), parameters[j], rule);
-          kept[k][j] = keep(Neuron{}, state[j], out, rule);
+          const W x = to_wide(next_x[k].lane[j]);
+          const Step<W, Neuron> out = step(Neuron{}, state[j], x, parameters[j], rule);
+          kept[k][j] = keep(Neuron{}, state[j], x, parameters[j], out, rule);
           state[j] = out.state;
         }
       }

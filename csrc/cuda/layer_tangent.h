@@ -55,10 +55,12 @@ __device__ __forceinline__ void carry_forward(const LayerTangent<T, Neuron>& cal
     for (int k = 0; k < kSteps; k++) {
       if (k >= left) break;
       dot.x = to_wide(now_dot[k].lane[0]);
-      const Step<W, Neuron> out = step(Neuron{}, state[0], to_wide(now_x[k].lane[0]), parameters[0], rule);
-      const W spike_dot = g(out.distance, distance_tangent(Neuron{}, state[0], parameters[0], dot, rule));
+      const W x_now = to_wide(now_x[k].lane[0]);
+      const Step<W, Neuron> out = step(Neuron{}, state[0], x_now, parameters[0], rule);
+      const W spike_dot = g(out.distance, distance_tangent(Neuron{}, state[0], x_now, parameters[0], dot, rule));
       if (k > 0 || !early || left < steps) *rows_after(spikes_dot, k, stride) = from_wide(spike_dot, T{});
-      const StateTangent<W, Neuron> next = state_tangent(Neuron{}, state[0], parameters[0], out, dot, spike_dot, rule);
+      const StateTangent<W, Neuron> next =
+          state_tangent(Neuron{}, state[0], x_now, parameters[0], out, dot, spike_dot, rule);
       if (membrane_dot) *rows_after(membrane_dot, k, stride) = from_wide(next.membrane, T{});
       dot.state = next.state;
       state[0] = out.state;

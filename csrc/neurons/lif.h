@@ -91,7 +91,7 @@ SPIKEGRAD_SCALAR T decayed_tangent(T v, T v_dot, T decay, const StepTangent<T, L
 }
 
 template <class T, class R>
-SPIKEGRAD_SCALAR T distance_tangent(Lif, const States<T, Lif>& state, const Parameters<T, Lif>& parameters,
+SPIKEGRAD_SCALAR T distance_tangent(Lif, const States<T, Lif>& state, T, const Parameters<T, Lif>& parameters,
                                     const StepTangent<T, Lif>& dot, R rule) {
   const T v_dot = dot.state.at[Lif::v], threshold_dot = dot.parameters.at[Lif::threshold];
   if (!rule.charge_first) return v_dot - threshold_dot;
@@ -99,7 +99,7 @@ SPIKEGRAD_SCALAR T distance_tangent(Lif, const States<T, Lif>& state, const Para
 }
 
 template <class T, class R>
-SPIKEGRAD_SCALAR StateTangent<T, Lif> state_tangent(Lif, const States<T, Lif>& state,
+SPIKEGRAD_SCALAR StateTangent<T, Lif> state_tangent(Lif, const States<T, Lif>& state, T,
                                                     const Parameters<T, Lif>& parameters, const Step<T, Lif>& step,
                                                     const StepTangent<T, Lif>& dot, T spike_dot, R rule) {
   const T v = state.at[Lif::v], decay = parameters.at[Lif::decay], threshold = parameters.at[Lif::threshold];
@@ -124,8 +124,14 @@ SPIKEGRAD_SCALAR StateTangent<T, Lif> state_tangent(Lif, const States<T, Lif>& s
 }
 
 template <class T, class R>
-SPIKEGRAD_SCALAR Kept<T, Lif> keep(Lif, const States<T, Lif>& state, const Step<T, Lif>& step, R rule) {
+SPIKEGRAD_SCALAR Kept<T, Lif> keep(Lif, const States<T, Lif>& state, T, const Parameters<T, Lif>&,
+                                   const Step<T, Lif>& step, R rule) {
   return {{rule.charge_first ? step.membrane : state.at[Lif::v], state.at[Lif::v]}};
+}
+
+template <class R>
+SPIKEGRAD_SCALAR constexpr int distinct_kept(Lif, R rule) {
+  return rule.charge_first ? 2 : 1;
 }
 
 template <class T>

@@ -7,9 +7,11 @@
 //                               cotangents of current and states, all of them for the parameters' cotangents
 //
 //   step(neuron, state, x, parameters, rule)                        -> Step
-//   distance_tangent(neuron, state, parameters, dot, rule)          -> tangent of Step::distance
-//   state_tangent(neuron, state, parameters, step, dot, spike_dot, rule)  -> StateTangent
-//   keep(neuron, state, step, rule)                                 -> Kept, from the state before the step
+//   distance_tangent(neuron, state, x, parameters, dot, rule)       -> tangent of Step::distance
+//   state_tangent(neuron, state, x, parameters, step, dot, spike_dot, rule)  -> StateTangent
+//   keep(neuron, state, x, parameters, step, rule)                  -> Kept, from the state before the step
+//   distinct_kept(neuron, rule)                                     -> how many of them differ under a StaticRule, a
+//                               constant: those that follow equal the last of these, and the CPU does not store them
 //   kept_distance(neuron, kept, parameters)                         -> Step::distance again
 //   spike_cotangent(neuron, kept, parameters, bar, rule)            -> cotangent of the spike, all told
 //   pulled_back(neuron, kept, spike, parameters, bar, distance_bar, rule)  -> Pulled

@@ -9,16 +9,25 @@
 #include <utility>
 #include <vector>
 
+#include "adapting.h"
 #include "buffer.h"
 #include "cuda/kernels.h"
 #include "cuda/layer_kernels.h"
 #include "held.h"
-#include "lif_calls.h"
+#include "layer_calls.h"
+#include "neurons/lif.h"
 
 namespace py = pybind11;
 using namespace spikegrad;
 
 namespace {
+
+template <class T, class Neuron>
+void define_layer_forward(py::module_& m, const std::string& neuron, const std::string& dtype) {
+  define_layer<T, Neuron>(m, neuron + "_" + dtype, [](const LayerForward<T, Neuron>& call) {
+    cuda::ForwardKernels<T, Neuron>::launch(call, nullptr);
+  });
+}
 
 template <class T>
 void define(py::module_& m, const std::string& dtype) {
@@ -28,8 +37,7 @@ void define(py::module_& m, const std::string& dtype) {
     cuda::Heaviside<T>::launch(from.data(), to.data(), x.size(), nullptr);
     return to.array();
   });
-  define_lif<T>(m, "lif_" + dtype,
-                [](const LifForward<T>& call) { cuda::ForwardKernels<T, Lif>::launch(call, nullptr); });
+  define_layer_forward<T, Lif>(m, "lif", dtype);
 }
 
 template <class Family, class T>
@@ -38,6 +46,29 @@ ParameterAddresses<Family> addresses_of(const std::vector<T>& values) {
   if (values.size() > addresses.most) throw std::invalid_argument("more parameters than the family has");
   for (const T& value : values) addresses.at[addresses.count++] = &value;
   return addresses;
+}
+
+template <class T, class Neuron, class Family>
+void define_layer_derivatives(py::module_& m, const std::string& neuron, const std::string& family,
+                              const std::string& dtype) {
+  define_layer_tangent<T, Neuron>(m, neuron + "_tangent_" + family + "_" + dtype,
+                                  [](const LayerTangent<T, Neuron>& call, const std::vector<double>& parameters) {
+                                    const std::vector<Wide<T>> values(parameters.begin(), parameters.end());
+                                    cuda::TangentKernels<T, Neuron, Family>::launch(call, addresses_of<Family>(values),
+                                                                                    nullptr);
+                                  });
+  define_layer_cotangent<T, Neuron>(m, neuron + "_cotangent_" + family + "_" + dtype,
+                                    [](const LayerCotangent<T, Neuron>& call, const std::vector<double>& parameters) {
+                                      const std::vector<Wide<T>> values(parameters.begin(), parameters.end());
+                                      cuda::CotangentKernels<T, Neuron, Family>::launch(
+                                          call, addresses_of<Family>(values), nullptr);
+                                    });
+}
+
+template <class T>
+void define_adapting(py::module_& m, const std::string& dtype) {
+  define_layer_forward<T, Adapting>(m, "adapting", dtype);
+  define_layer_derivatives<T, Adapting, Sigmoid>(m, "adapting", "sigmoid", dtype);
 }
 
 template <class T, class Family>
@@ -54,23 +85,14 @@ void define_family(py::module_& m, const std::string& family, const std::string&
                                               in_place ? from.data() : to.data(), x.size(), addresses, order, nullptr);
           return in_place ? from.array() : to.array();
         });
-  define_lif_tangent<T>(m, "lif_tangent_" + family + "_" + dtype,
-                        [](const LifTangent<T>& call, const std::vector<double>& parameters) {
-                          const std::vector<Wide<T>> values(parameters.begin(), parameters.end());
-                          cuda::TangentKernels<T, Lif, Family>::launch(call, addresses_of<Family>(values), nullptr);
-                        });
-  define_lif_cotangent<T>(m, "lif_cotangent_" + family + "_" + dtype,
-                          [](const LifCotangent<T>& call, const std::vector<double>& parameters) {
-                            const std::vector<Wide<T>> values(parameters.begin(), parameters.end());
-                            cuda::CotangentKernels<T, Lif, Family>::launch(call, addresses_of<Family>(values), nullptr);
-                          });
+  define_layer_derivatives<T, Lif, Family>(m, "lif", family, dtype);
 }
 
 }  // namespace
 
 PYBIND11_MODULE(spikegrad_cuda_on_host, m) {
   m.def("set_threads", [](unsigned threads) { launch_shim::threads_of_launches = threads; });
-  m.def("set_lif_offset", [](int64_t elements) { lif_offset = elements; });
+  m.def("set_layer_offset", [](int64_t elements) { layer_offset = elements; });
   m.def("set_multiprocessors", [](int count) { launch_shim::multiprocessors = count; });
   // Blocks, threads a block, and bytes of shared memory that the last launch asked for; all 0 if there was none since.
   m.def("take_launched", [] {
@@ -85,4 +107,6 @@ PYBIND11_MODULE(spikegrad_cuda_on_host, m) {
   SPIKEGRAD_DEFINE_ALL("bf16", BFloat16)
   SPIKEGRAD_DEFINE_ALL("f32", float)
   SPIKEGRAD_DEFINE_ALL("f64", double)
+  define_adapting<float>(m, "f32");
+  define_adapting<double>(m, "f64");
 }

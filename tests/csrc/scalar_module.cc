@@ -8,10 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "adapting_kernels.h"
 #include "cpu/instruction_set.h"
-#include "cpu/lif_kernels.h"
+#include "cpu/layer_kernels.h"
 #include "held.h"
-#include "lif_calls.h"
+#include "layer_calls.h"
 #include "math/element.h"
 #include "math/families.h"
 #include "math/half.h"
@@ -71,22 +72,24 @@ void define_family(py::module_& m, const std::string& name, ElementKernels<T> Ke
   });
 }
 
-template <class T>
-void define_lif_of(py::module_& m, const std::string& dtype, const LifElementKernels<T>& kernels) {
-  define_lif<T>(m, "lif_" + dtype, [&kernels](const LifForward<T>& call) {
-    kernels.forward(call, 0, call.layer.shape.outer * call.layer.shape.inner);
+template <class T, class Neuron>
+void define_layer_of(py::module_& m, const std::string& neuron, const std::string& dtype,
+                     const LayerElementKernels<T, Neuron>& kernels) {
+  define_layer<T, Neuron>(m, neuron + "_" + dtype, [&kernels](const LayerForward<T, Neuron>& call) {
+    kernels.forward(call, 0, neurons_of(call.layer.shape));
   });
-#define SPIKEGRAD_DEFINE(name, Family)                                                                            \
-  define_lif_tangent<T>(m, "lif_tangent_" #name "_" + dtype,                                                      \
-                        [&kernels](const LifTangent<T>& call, const std::vector<double>& given) {                 \
-                          const Family g = prepared<Family, Wide<T>>(given, 0);                                   \
-                          kernels.of(g).tangent(call, 0, call.layer.shape.outer * call.layer.shape.inner, g);     \
-                        });                                                                                       \
-  define_lif_cotangent<T>(m, "lif_cotangent_" #name "_" + dtype,                                                  \
-                          [&kernels](const LifCotangent<T>& call, const std::vector<double>& given) {             \
-                            const Family g = prepared<Family, Wide<T>>(given, 0);                                 \
-                            kernels.of(g).cotangent(call, 0, call.layer.shape.outer * call.layer.shape.inner, g); \
-                          });
+#define SPIKEGRAD_DEFINE(name, Family)                                                                                \
+  define_layer_tangent<T, Neuron>(m, neuron + "_tangent_" #name "_" + dtype,                                          \
+                                  [&kernels](const LayerTangent<T, Neuron>& call, const std::vector<double>& given) { \
+                                    const Family g = prepared<Family, Wide<T>>(given, 0);                             \
+                                    kernels.of(g).tangent(call, 0, neurons_of(call.layer.shape), g);                  \
+                                  });                                                                                 \
+  define_layer_cotangent<T, Neuron>(                                                                                  \
+      m, neuron + "_cotangent_" #name "_" + dtype,                                                                    \
+      [&kernels](const LayerCotangent<T, Neuron>& call, const std::vector<double>& given) {                           \
+        const Family g = prepared<Family, Wide<T>>(given, 0);                                                         \
+        kernels.of(g).cotangent(call, 0, neurons_of(call.layer.shape), g);                                            \
+      });
   SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
 #undef SPIKEGRAD_DEFINE
 }
@@ -127,10 +130,12 @@ PYBIND11_MODULE(spikegrad_scalar, m) {
   SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
 #undef SPIKEGRAD_DEFINE
   // By the instruction set that rounds as the scalar functions here do.
-  define_lif_of(m, "f16", baseline::lif_kernels.f16);
-  define_lif_of(m, "bf16", baseline::lif_kernels.bf16);
-  define_lif_of(m, "f32", baseline::lif_kernels.f32);
-  define_lif_of(m, "f64", baseline::lif_kernels.f64);
+  define_layer_of(m, "lif", "f16", baseline::lif_kernels.f16);
+  define_layer_of(m, "lif", "bf16", baseline::lif_kernels.bf16);
+  define_layer_of(m, "lif", "f32", baseline::lif_kernels.f32);
+  define_layer_of(m, "lif", "f64", baseline::lif_kernels.f64);
+  define_layer_of(m, "adapting", "f32", baseline::adapting_f32);
+  define_layer_of(m, "adapting", "f64", baseline::adapting_f64);
   m.def("widen_f16", py::vectorize([](uint16_t x) { return widen(Float16{x}); }));
   m.def("narrow_f16", py::vectorize([](float x) { return narrow(x, Float16{}).bits; }));
   m.def("widen_bf16", py::vectorize([](uint16_t x) { return widen(BFloat16{x}); }));

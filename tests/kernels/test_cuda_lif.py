@@ -57,12 +57,12 @@ def launches():
         multiprocessors, offset = FORMS[form]
         on_host.set_threads(threads)
         on_host.set_multiprocessors(multiprocessors)
-        on_host.set_lif_offset(offset)
+        on_host.set_layer_offset(offset)
 
     yield set_launches
     on_host.set_threads(0)
     on_host.set_multiprocessors(2)
-    on_host.set_lif_offset(0)
+    on_host.set_layer_offset(0)
 
 
 class Inputs:
@@ -186,7 +186,7 @@ def tangent_operands(inputs, scalars=frozenset()):
 
 
 def assert_same_tangent(name, dtype, options, operands, membrane, moving=(True, True)):
-    assert_all_same(*derivatives("lif_tangent", name, dtype, options, operands, *moving, membrane), dtype)
+    assert_all_same(*derivatives("lif_tangent", name, dtype, options, operands, *moving, True, membrane), dtype)
 
 
 def cotangent_operands(inputs, options, scalars=frozenset()):
@@ -271,23 +271,30 @@ def test_lengths_and_checkpoints(steps, form, order, dtype, launches):
 
 
 @dtypes
-@pytest.mark.parametrize("order", ["charge_fire_reset", "fire_charge"])
+@orders
 @pytest.mark.parametrize("form", FORMS)
 def test_a_layer_without_steps(form, order, dtype, launches):
-    """What it hands on is what it was handed."""
+    """What it hands on is what it was handed, on either backend."""
     launches(2, form)
     inputs = Inputs(dtype, (1, 0, 8))
     rule = options(order, "subtract", False, 1)
     current, decay, threshold, state = (*inputs.layer(), inputs.state())
-    spikes, v_final, _ = getattr(on_host, f"lif_{dtype}")(rule, current, decay, threshold, state, False)
-    assert spikes.size == 0
-    np.testing.assert_array_equal(v_final, state.ravel())
-    for membrane_bar, scales in ((current, True), (np.zeros((), current.dtype), False)):
-        bars = (np.empty(0, state.dtype), current, state, membrane_bar)
-        _, v0_bar, *_ = getattr(on_host, f"lif_cotangent_sigmoid_{dtype}")(
-            rule, current, decay, threshold, *bars, [4.0], scales
+    for m in (on_host, on_cpu):
+        spikes, v_final, _ = getattr(m, f"lif_{dtype}")(rule, current, decay, threshold, state, False)
+        assert spikes.size == 0
+        np.testing.assert_array_equal(v_final, state.ravel())
+        dots = (current, decay, threshold, state)
+        spikes_dot, v_final_dot = getattr(m, f"lif_tangent_sigmoid_{dtype}")(
+            rule, current, decay, threshold, state, *dots, [4.0], True, True, True, False
         )
-        np.testing.assert_array_equal(v0_bar, state.ravel())
+        assert spikes_dot.size == 0
+        np.testing.assert_array_equal(v_final_dot, state.ravel())
+        for membrane_bar, scales in ((current, True), (np.zeros((), current.dtype), False)):
+            bars = (np.empty(0, state.dtype), current, state, membrane_bar)
+            _, v0_bar, *_ = getattr(m, f"lif_cotangent_sigmoid_{dtype}")(
+                rule, current, decay, threshold, *bars, [4.0], scales
+            )
+            np.testing.assert_array_equal(v0_bar, state.ravel())
 
 
 @dtypes

@@ -1,0 +1,31 @@
+// The table of a neuron's kernels. For the sources that are compiled once an instruction set, with
+// SPIKEGRAD_INSTRUCTION_SET naming the namespace. Nothing there may have external linkage but the tables (scalar.h
+// tells why; the build checks it).
+#ifndef SPIKEGRAD_CPU_LAYER_TABLE_H_
+#define SPIKEGRAD_CPU_LAYER_TABLE_H_
+
+#include "cpu/layer_cotangent.h"
+#include "cpu/layer_forward.h"
+#include "cpu/layer_kernels.h"
+#include "cpu/layer_tangent.h"
+
+namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
+namespace {
+
+template <class T, class Neuron>
+constexpr LayerElementKernels<T, Neuron> layer_element_kernels() {
+#define SPIKEGRAD_ENTRY(name, Family) {&tangent<T, Neuron, Family>, &cotangent<T, Neuron, Family>},
+  return {&forward<T, Neuron>, SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ENTRY)};
+#undef SPIKEGRAD_ENTRY
+}
+
+template <class Neuron>
+constexpr LayerKernels<Neuron> layer_kernels() {
+  return {layer_element_kernels<Float16, Neuron>(), layer_element_kernels<BFloat16, Neuron>(),
+          layer_element_kernels<float, Neuron>(), layer_element_kernels<double, Neuron>()};
+}
+
+}  // namespace
+}  // namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET
+
+#endif  // SPIKEGRAD_CPU_LAYER_TABLE_H_
