@@ -12,7 +12,7 @@
 #   make gpu-dry-run  the check of a GPU, on a CPU: its selections, time limits and report, with tiny sizes (1 minute)
 #   make installs  what a build refuses, needs and leaves alone: compiler flags, each Python's jaxlib, a read-only source tree
 #   make versions  the test-suite on the oldest jax that serves and on the newest there is
-#   make policies  the primitives' rules with no kernel and with every kernel
+#   make policies  the primitives' rules with the default kernel policy, sharding and threads without kernels too
 #   make asan      the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan      the threading tests under ThreadSanitizer
 #   make clang     build and test with clang++ (which has to be installed)
@@ -153,10 +153,11 @@ versions: .venv/oldest/done .venv/newest/done
 	.venv/oldest/bin/python $(PYTEST) tests/spike tests/neurons tests/process $(ONE_SURROGATE)
 	.venv/newest/bin/python $(PYTEST) tests/spike tests/neurons tests/process $(ONE_SURROGATE)
 
-# The tests of the primitives' rules, with no kernel and with every kernel. `make test` has the default policy.
+# `make test` has every kernel and none by turns. Here the default policy takes their place: for small arrays it calls some.
+# A layer of the tests' sizes always has its kernel.
 policies: .venv/main/done
-	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) -m each_policy $(ONE_SURROGATE)
-	SPIKEGRAD_KERNELS=1 $(RUN) $(PYTEST) -m each_policy $(ONE_SURROGATE)
+	SPIKEGRAD_KERNELS=auto $(RUN) $(PYTEST) -m each_policy $(ONE_SURROGATE)
+	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) tests/spike/test_partitioning.py tests/process/test_threads.py $(ONE_SURROGATE)
 
 # Installing waits for the network and for one core: CI lets two environments at a time be made (make -j2).
 environments: .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done .venv/newest/done .venv/cuda/done \

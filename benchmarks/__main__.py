@@ -22,9 +22,9 @@ from benchmarks import (
     spike_rows,
     unrolled_rows,
 )
+from benchmarks.goals import verdicts
 from benchmarks.page_sizes import huge_shares
 from benchmarks.results import Results
-from benchmarks.targets import verdicts
 
 SECTIONS = ("spike", "model", "unrolled", "lif", "accuracy", "import")
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.competitor_names import AUTO, FORMULA
+from benchmarks.interleaved_timing import Timing, blocking, take_turns
+from benchmarks.machine_load import QUIET, Patience, measure_quietly
 from benchmarks.programs import same_programs
-from benchmarks.quiet import QUIET, Patience, measure_quietly
-from benchmarks.turns import Timing, blocking, take_turns
 
 
 @dataclass(frozen=True)

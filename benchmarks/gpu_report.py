@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.competitor_names import AUTO, FORMULA, KERNELS
+from benchmarks.gpu_goals import model_ratio, verdicts
 from benchmarks.gpu_results import BACKWARD, BOTH, COPY, FORWARD, SPIKINGJELLY, WALL_CLOCK, CallTime, GpuResults, Row
-from benchmarks.gpu_targets import model_ratio, verdicts
 from benchmarks.steps import Outcome
 from benchmarks.tables import table
 from benchmarks.verdict import MISSING

@@ -32,9 +32,9 @@ from benchmarks.competitor_names import AUTO, FORMULA, GAUSSIAN, KERNELS, SURROG
 from benchmarks.competitors import FORMULAS, POLICIES, spikes, under, vjp
 from benchmarks.device_time import CALLS, DeviceClock, Function, queue
 from benchmarks.gpu_results import BACKWARD, BOTH, COPY, FORWARD, VJP, CallTime, GpuResults, Row
+from benchmarks.interleaved_timing import take_turns
 from benchmarks.lif_rows import CURRENT, DECAY, THRESHOLD
 from benchmarks.programs import compile_all
-from benchmarks.turns import take_turns
 
 COMPARED = (AUTO, KERNELS, FORMULA)
 COPIED = 10**8  # elements of the copy whose bandwidth layers are held against

@@ -35,8 +35,8 @@ from tqdm import tqdm
 
 from benchmarks.competitor_names import AUTO
 from benchmarks.competitors import OPPONENTS, SCAN, SCANS, VMAP, Layer, layers
-from benchmarks.quiet import QUIET, Patience, measure_quietly
-from benchmarks.turns import Timing, blocking, take_turns
+from benchmarks.interleaved_timing import Timing, blocking, take_turns
+from benchmarks.machine_load import QUIET, Patience, measure_quietly
 
 FORWARD, VJP, BACKWARD, WEIGHTED_SUM = "forward", "vjp", "backward", "weighted sum"
 ALONE_DIRECTIONS = (FORWARD, VJP, BACKWARD)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from benchmarks.comparison import Comparison, compare
 from benchmarks.competitor_names import AUTO, BRAINTOOLS, FORMULA
 from benchmarks.competitors import Spike, spikes
-from benchmarks.quiet import Patience
+from benchmarks.machine_load import Patience
 
 FORWARD, GRADIENT = "forward", "gradient"
 DIRECTIONS = (FORWARD, GRADIENT)

@@ -8,12 +8,12 @@ from benchmarks import accuracy, lif_rows, model_rows, unrolled_rows
 from benchmarks.comparison import Comparison
 from benchmarks.competitor_names import AUTO, BRAINTOOLS, FORMULA, FUSED, KERNELS
 from benchmarks.competitors import OPPONENTS, POLICIES, SCAN
+from benchmarks.goals import verdicts
 from benchmarks.lif_rows import LifRow
 from benchmarks.other_settings import HUGE_PAGES, NO_HAND_OVER
 from benchmarks.results import Results, geometric_mean
 from benchmarks.spike_rows import SpikeRow
 from benchmarks.tables import table
-from benchmarks.targets import verdicts
 from benchmarks.verdict import MISSING
 
 LINEAR = "Linear + LIF"

@@ -24,8 +24,8 @@ from tqdm import tqdm
 from benchmarks.comparison import Comparison, compare
 from benchmarks.competitor_names import GAUSSIAN, KERNELS, SURROGATES
 from benchmarks.competitors import spikes, vjp
+from benchmarks.machine_load import Patience
 from benchmarks.page_sizes import huge_shares
-from benchmarks.quiet import Patience
 
 FORWARD, VJP = "forward", "VJP"
 DIRECTIONS = (FORWARD, VJP)

@@ -26,11 +26,18 @@ def on_cpu():
         yield
 
 
-@pytest.fixture(params=["kernel", "fused"])
+POLICY = os.environ.get("SPIKEGRAD_KERNELS")
+"""The kernel policy of `make policies`, for which tests do not choose one themselves; else None."""
+
+
+@pytest.fixture(params=["kernel", "fused"] if POLICY is None else [POLICY])
 def kernels(request):
-    """A test that takes this runs once on the kernels and once in the fused form; it holds the flag."""
+    """Run a test with every kernel and in the fused form. The value is whether every kernel is called."""
     import spikegrad
 
+    if POLICY is not None:
+        yield POLICY == "1"
+        return
     flag = request.param == "kernel"
     with spikegrad.kernels(flag):
         yield flag
@@ -46,11 +53,11 @@ def kernels_called():
 
 
 @pytest.fixture
-def policy():
-    """Call every kernel; in `make policies`, follow the environment's policy."""
+def kernels_by_default():
+    """Call every kernel, except in `make policies`."""
     import spikegrad
 
-    if "SPIKEGRAD_KERNELS" in os.environ:
+    if POLICY is not None:
         yield
         return
     with spikegrad.kernels(True):

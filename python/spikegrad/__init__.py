@@ -2,9 +2,10 @@
 
 from importlib.metadata import version as _version
 
+from spikegrad.ffi_targets import FFI_TARGETS
 from spikegrad.kernel_policy import kernels, use_kernels
 from spikegrad.neurons import lif
-from spikegrad.surrogate import Surrogate
+from spikegrad.surrogate_base import Surrogate
 from spikegrad.surrogates import (
     GaussianGrad,
     MultiGaussianGrad,
@@ -13,7 +14,6 @@ from spikegrad.surrogates import (
     multi_gaussian_grad,
     sigmoid,
 )
-from spikegrad.targets import FFI_TARGETS
 
 __version__ = _version("spikegrad")
 

@@ -13,7 +13,7 @@ import jax
 import jaxlib
 
 import spikegrad
-from spikegrad import _cpu, kernel_policy, targets
+from spikegrad import _cpu, ffi_targets, kernel_policy
 
 
 def _version(package: str) -> str:
@@ -47,8 +47,8 @@ def report() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} ({platform.python_implementation()})"
     yield "system", f"{platform.system()} {platform.release()} {platform.machine()}"
     yield "module _cpu", Path(_cpu.__file__).name
-    yield "module _cuda", Path(str(targets.CUDA.__file__)).name if targets.CUDA else "not built"
-    yield "CUDA architectures", targets.CUDA.architectures if targets.CUDA else "none"
+    yield "module _cuda", Path(str(ffi_targets.CUDA.__file__)).name if ffi_targets.CUDA else "not built"
+    yield "CUDA architectures", ffi_targets.CUDA.architectures if ffi_targets.CUDA else "none"
     yield "FFI API built against", f"{'.'.join(map(str, _cpu.ffi_api_version))} (jaxlib {_cpu.jaxlib_of_headers})"
     yield "FFI API running", _running_ffi_api()
     yield "FFI targets", ", ".join(spikegrad.FFI_TARGETS)

@@ -11,7 +11,7 @@ from jax import Array
 from jax.core import ShapedArray
 
 from spikegrad.primitives.families import FAMILIES
-from spikegrad.surrogate import Surrogate
+from spikegrad.surrogate_base import Surrogate
 from spikegrad.surrogates import FamilySurrogate, GaussianGrad, MultiGaussianGrad, Sigmoid
 
 BRAINTOOLS_RELEASES = ("0.2", "0.3", "0.4")

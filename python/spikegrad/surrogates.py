@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from spikegrad.parameters import as_field, as_input, as_number_or_array, as_parameter, check_value, same_field
 from spikegrad.primitives.spike import spike
 from spikegrad.primitives.spike_derivative import spike_derivative
-from spikegrad.surrogate import Surrogate
+from spikegrad.surrogate_base import Surrogate
 
 
 def _gaussian_parameters(x: Array | ShapedArray, sigma: ArrayLike, alpha: ArrayLike) -> tuple[Array, ...]:

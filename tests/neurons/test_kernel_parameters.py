@@ -201,7 +201,7 @@ def test_an_override_below_kernel_parameters_runs_as_a_scan(base):
     mixin = type("Mixin", (), {"surrogate_grad": cosine})
     for cls in (overriding, derived(overriding), type("Mixed", (mixin, base), {}), on_instance):
         if cls is on_instance and base is not OwnKernel:
-            continue  # tests/test_subclasses.py
+            continue  # tests/spike/test_subclasses.py
         assert not runs_on_kernels(cls())
         np.testing.assert_array_equal(gradient(cls())(CURRENT), expected)
     assert not runs_on_kernels(derived(base, __call__=base.__call__)())

@@ -23,7 +23,7 @@ KINDS = [AxisType.Auto, AxisType.Explicit]
 GATHERS = re.compile(r"\b(all-gather|all-to-all|collective-permute|all-reduce)(?:-start)?\(")
 
 
-pytestmark = [pytest.mark.each_policy, pytest.mark.host_only, pytest.mark.usefixtures("policy")]
+pytestmark = [pytest.mark.host_only, pytest.mark.usefixtures("kernels_called")]
 
 
 def forward(current, decay, v0):

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.host_only, needs_benchmarks]
 
 
 def timings_of(seconds):
-    from benchmarks.turns import Timing
+    from benchmarks.interleaved_timing import Timing
 
     return {name: Timing(median, median, median, rounds=7, repetitions=1) for name, median in seconds.items()}
 
@@ -97,7 +97,7 @@ def rows_of_spikes():
 
 
 def test_verdicts_on_the_spike_are_about_the_default_policy(results):
-    from benchmarks.targets import verdicts
+    from benchmarks.goals import verdicts
 
     found = {verdict.what: verdict for verdict in verdicts(results)}
     mean = found["spike, float32: geometric mean of forward and VJP"]
@@ -112,7 +112,7 @@ def test_verdicts_on_the_spike_are_about_the_default_policy(results):
 
 def test_verdicts_on_accuracy(results):
     from benchmarks.accuracy import Errors
-    from benchmarks.targets import verdicts
+    from benchmarks.goals import verdicts
 
     def errors(name, order, normal_ulp, ulp):
         return Errors("Sigmoid", "float32", order, name, normal_ulp, ulp, relative=0.0, worst_x=0.0, points=1)
@@ -127,7 +127,7 @@ def test_verdicts_on_accuracy(results):
 
 
 def test_verdicts_on_layers(results):
-    from benchmarks.targets import verdicts
+    from benchmarks.goals import verdicts
 
     found = {verdict.what: verdict for verdict in verdicts(results)}
     assert [(verdict.value, verdict.word) for what, verdict in found.items() if what.startswith("LIF, forward")] == [

@@ -10,7 +10,7 @@ import spikegrad
 
 pytestmark = pytest.mark.host_only
 
-IMPORT = "import sys; sys.path.insert(0, sys.argv[1]); from spikegrad import targets; print(targets.PLATFORMS)"
+IMPORT = "import sys; sys.path.insert(0, sys.argv[1]); from spikegrad import ffi_targets; print(ffi_targets.PLATFORMS)"
 
 
 @pytest.fixture

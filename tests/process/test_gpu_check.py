@@ -123,7 +123,7 @@ def results(time=device):
 
 
 def test_verdicts_are_about_device_times():
-    from benchmarks.gpu_targets import verdicts
+    from benchmarks.gpu_goals import verdicts
 
     found = {verdict.what: (verdict.value, verdict.word) for verdict in verdicts(results())}
     assert found["lif, float32, 128 x 1048576: forward, of a copy"] == ("0.950", "met")
@@ -142,7 +142,7 @@ def test_verdicts_are_about_device_times():
 
 
 def test_nothing_is_held_against_the_wall_clock():
-    from benchmarks.gpu_targets import verdicts
+    from benchmarks.gpu_goals import verdicts
 
     assert {(verdict.value, verdict.word) for verdict in verdicts(results(by_wall_clock))} == {("not measured", "-")}
 

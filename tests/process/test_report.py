@@ -6,7 +6,7 @@ import sys
 import jaxlib
 import pytest
 from requirements import needs_cuda_module
-from spikegrad import _cpu, targets
+from spikegrad import _cpu, ffi_targets
 
 
 def test_the_report():
@@ -18,7 +18,7 @@ def test_the_report():
     assert lines["jaxlib"] == jaxlib.__version__
     assert lines["FFI API running"].startswith("0.")
     assert lines["instruction set"] in ("avx512", "avx2", "baseline")
-    assert lines["FFI targets"].split(", ") == list(targets.FFI_TARGETS)  # test_export.py has their names
+    assert lines["FFI targets"].split(", ") == list(ffi_targets.FFI_TARGETS)  # test_export.py has their names
     assert {"module _cpu", "module _cuda", "threads", "kernel policy", "jax devices"} <= set(lines)
 
 
@@ -31,4 +31,4 @@ def test_built_against_the_headers_of_the_oldest_jaxlib():
 
 @needs_cuda_module
 def test_built_against_the_headers_of_the_oldest_jaxlib_for_cuda_too():
-    assert targets.CUDA.ffi_api_version == (0, 1)
+    assert ffi_targets.CUDA.ffi_api_version == (0, 1)

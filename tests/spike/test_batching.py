@@ -11,7 +11,7 @@ from closed_form import error_in_ulp, gaussian_derivative
 from families import CASES
 from spikegrad import gaussian_grad
 
-pytestmark = [pytest.mark.each_policy, pytest.mark.usefixtures("policy")]
+pytestmark = [pytest.mark.each_policy, pytest.mark.usefixtures("kernels_called")]
 
 B = 3
 RNG = np.random.default_rng(0)

@@ -12,6 +12,8 @@ from hypothesis.extra import numpy as hnp
 from spikegrad import GaussianGrad, MultiGaussianGrad, gaussian_grad
 from spikegrad.primitives.spike_derivative import spike_derivative
 
+pytestmark = pytest.mark.each_policy
+
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64]
 WAYS = {
     "eager": lambda f: f,

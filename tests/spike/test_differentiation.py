@@ -11,6 +11,8 @@ from jax.test_util import check_grads
 from spikegrad import GaussianGrad, gaussian_grad
 from spikegrad.primitives.spike_derivative import spike_derivative
 
+pytestmark = pytest.mark.each_policy
+
 X = np.linspace(-2.5, 2.5, 13)
 
 

@@ -11,9 +11,9 @@ import spikegrad
 from jax import export
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from spikegrad import targets
+from spikegrad import ffi_targets
 
-pytestmark = [pytest.mark.each_policy, pytest.mark.usefixtures("policy")]
+pytestmark = pytest.mark.usefixtures("kernels_called")
 
 CHECKS = [export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
@@ -54,7 +54,7 @@ import sys
 import numpy as np
 import spikegrad  # registers the targets
 from jax import export
-from spikegrad import targets
+from spikegrad import ffi_targets
 blob, x, out = sys.argv[1:]
 spikes, gradient = export.deserialize(open(blob, "rb").read()).call(np.load(x), np.float32(0.5))
 np.savez(out, spikes=spikes, gradient=gradient)
@@ -97,7 +97,7 @@ def text_for(step, *platforms):
     return export.export(jax.jit(step), platforms=platforms, disabled_checks=CHECKS)(X, 0.5).mlir_module()
 
 
-@pytest.mark.parametrize("platform", ["tpu", "rocm", *({"cuda"} - set(targets.PLATFORMS))])
+@pytest.mark.parametrize("platform", ["tpu", "rocm", *({"cuda"} - set(ffi_targets.PLATFORMS))])
 def test_other_platforms_get_the_fused_form(step, platform):
     text = text_for(step, platform)
     assert "custom_call @spikegrad" not in text

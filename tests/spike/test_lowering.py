@@ -15,7 +15,7 @@ from jax import export
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from requirements import needs_cuda_module
-from spikegrad import targets
+from spikegrad import ffi_targets
 from spikegrad.primitives.spike_derivative import spike_derivative
 
 pytestmark = [pytest.mark.host_only, pytest.mark.usefixtures("kernels_called")]
@@ -189,6 +189,6 @@ def test_one_program_for_both_platforms(case):
 
 @needs_cuda_module
 def test_the_cuda_module_has_both_stages_of_every_target():
-    stages = targets.CUDA.targets()
+    stages = ffi_targets.CUDA.targets()
     assert tuple(sorted(stages)) == spikegrad.FFI_TARGETS
     assert all(set(found) == {"initialize", "execute"} for found in stages.values())

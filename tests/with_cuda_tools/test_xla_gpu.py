@@ -12,7 +12,7 @@ from jax import lax
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from spikegrad import targets
+from spikegrad import ffi_targets
 
 # An H100 SXM5, 80 GB, as its data sheet has it. Without the versions XLA takes the driver for one that cannot capture.
 H100 = """
@@ -95,7 +95,7 @@ def test_shard_map(case, devices, spec):
 def test_a_call_that_says_nothing_of_its_sharding_is_gathered(devices):
     """Or the tests above would pass whatever happened."""
     m = Mesh(np.array(devices).reshape(2, 2), ("i", "j"))
-    jax.ffi.register_ffi_target("control.heaviside.v1", targets.CUDA.targets()["spikegrad.heaviside.v1"], "CUDA")
+    jax.ffi.register_ffi_target("control.heaviside.v1", ffi_targets.CUDA.targets()["spikegrad.heaviside.v1"], "CUDA")
 
     def plain(x):
         return jax.ffi.ffi_call("control.heaviside.v1", jax.ShapeDtypeStruct(x.shape, x.dtype))(x)
@@ -122,7 +122,7 @@ def test_a_training_step(case, devices, dtype):
     currents = array(m, P(None, "batch"), (10, 32, 64), dtype)
     text = compiled(jax.value_and_grad(loss), weight, currents)
     assert (
-        set(targets.FFI_TARGETS)
+        set(ffi_targets.FFI_TARGETS)
         >= {c for c in calls(text) if c.startswith("spikegrad")}
         == {
             "spikegrad.heaviside.v1",

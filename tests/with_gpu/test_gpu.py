@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import spikegrad
 from jax import lax
-from requirements import GPU, is_promised, needs_cuda_module, needs_gpu
-from spikegrad import targets
+from requirements import GPU, is_required, needs_cuda_module, needs_gpu
+from spikegrad import ffi_targets
 from spikegrad.primitives.spike_derivative import spike_derivative
 
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-41, -1e-41, 6e-8, 65504.0, 1e30]
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.gpu_only, needs_gpu, needs_cuda_module, pytest.mark.us
 @pytest.fixture(autouse=True)
 def _gpu():
     assert jax.default_backend() == "gpu"
-    assert targets.CUDA is not None
+    assert ffi_targets.CUDA is not None
 
 
 def cpu(*arrays):
@@ -127,7 +127,7 @@ def test_no_elements(case):
 def test_more_elements_than_int32_counts():
     size = 2**31 + 8
     # x, its parts and the spikes, 4 GiB each. The cards that gpu_check is for have 80 GiB and more.
-    if not is_promised(GPU) and jax.devices()[0].memory_stats()["bytes_limit"] < 8 * size:
+    if not is_required(GPU) and jax.devices()[0].memory_stats()["bytes_limit"] < 8 * size:
         pytest.skip(f"needs 16 GiB of the GPU's memory ({GPU}=1 makes this fail)")
     x = jnp.concatenate([jnp.zeros(size - 1, jnp.float16), jnp.full(1, -1, jnp.float16)])
     spikes = jax.jit(spikegrad.GaussianGrad())(x)

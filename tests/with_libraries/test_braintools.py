@@ -9,16 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import spikegrad
+from braintools_functions import FUNCTIONS, GRIDS, exact
 from spikegrad.compat import braintools as compat
 
 BEFORE_0_4 = tuple(map(int, braintools.__version__.split(".")[:2])) < (0, 4)
 X = np.linspace(-10, 10, 2001)
-FUNCTIONS = {"GaussianGrad": "gaussian_grad", "MultiGaussianGrad": "multi_gaussian_grad", "Sigmoid": "sigmoid"}
-GRIDS = {
-    "GaussianGrad": {"sigma": (0.3, 0.5, 1.0, 2.0), "alpha": (0.25, 0.5, 1.0, 2.0)},
-    "MultiGaussianGrad": {"h": (0.0, 0.15, 0.5), "s": (2.0, 6.0), "sigma": (0.3, 0.5, 2.0), "scale": (0.5, 1.5)},
-    "Sigmoid": {"alpha": (0.5, 1.0, 4.0, 10.0)},
-}
 POINTS = [
     (name, dict(zip(grid, values, strict=True)))
     for name, grid in GRIDS.items()
@@ -142,17 +137,6 @@ def test_the_second_derivative(x64):
         np.testing.assert_allclose(jax.grad(jax.grad(ours))(0.3), expected, rtol=1e-8)
         if not BEFORE_0_4:
             np.testing.assert_allclose(jax.grad(jax.grad(other))(0.3), expected, rtol=1e-8)
-
-
-def exact(gradient):
-    """A step with this gradient whose rule holds at every order: its own value in the rule is the step again."""
-
-    @jax.custom_jvp
-    def step(x):
-        return jnp.asarray(x >= 0, jnp.result_type(x))
-
-    step.defjvp(lambda primals, tangents: (step(*primals), gradient(*primals) * tangents[0]))
-    return step
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

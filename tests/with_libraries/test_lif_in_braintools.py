@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import spikegrad
+from braintools_functions import FUNCTIONS, GRIDS, exact
 from numpy_lif import draw
 from spikegrad import lif
-from test_braintools import FUNCTIONS, GRIDS, exact
 
 CURRENT, DECAY, THRESHOLD, V0 = draw(0, 30, (50,))
 PARAMETERS = {name: {key: values[0] for key, values in grid.items()} for name, grid in GRIDS.items()}

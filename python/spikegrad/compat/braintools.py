@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 
 from spikegrad import surrogates
 from spikegrad.primitives.sloped_spike import sloped_spike
-from spikegrad.surrogate import Surrogate as _Surrogate
+from spikegrad.surrogate_base import Surrogate as _Surrogate
 
 __all__ = [
     "GaussianGrad",

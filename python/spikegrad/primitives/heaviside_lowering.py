@@ -8,7 +8,7 @@ from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
-from spikegrad import fused, targets
+from spikegrad import ffi_targets, fused
 from spikegrad.jax_versions import is_for_one_device
 from spikegrad.kernel_policy import calls_kernel
 from spikegrad.primitives.elementwise_call import KERNEL_DTYPES, elementwise_call
@@ -19,7 +19,7 @@ def _fused(x: Array, *_: Array, **params: Any) -> Array:
 
 
 def _kernel(x: Array, *_: Array, partitionable: bool, **params: Any) -> Array:
-    return elementwise_call("spike", targets.HEAVISIDE, x, partitionable=partitionable)
+    return elementwise_call("spike", ffi_targets.HEAVISIDE, x, partitionable=partitionable)
 
 
 _lower_to_fused = mlir.lower_fun(_fused, multiple_results=False)
@@ -39,5 +39,5 @@ def lower_to_heaviside(primitive: Primitive) -> None:
         mlir.register_lowering(primitive, lower, platform=platform)
 
     mlir.register_lowering(primitive, _lower_to_fused)
-    for platform in targets.PLATFORMS:
+    for platform in ffi_targets.PLATFORMS:
         define(platform)

@@ -16,7 +16,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from spikegrad import targets
+from spikegrad import ffi_targets
 from spikegrad.kernel_policy import current_policy
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.lif_batching import define_layer_batching
@@ -99,7 +99,7 @@ def _kernel(*operands: Array, checkpoints: bool, membrane: bool, **layer: Unpack
     layer_operands, _ = _SIGNATURE.split(operands)
     named = zip(kinds(LAYER), layer_operands, strict=True)
     results = _results({"checkpoints": checkpoints, "membrane": membrane})
-    return lif_call("lif", targets.LIF, [*named], results, layer)
+    return lif_call("lif", ffi_targets.LIF, [*named], results, layer)
 
 
 define_lowering(lif_p, _SIGNATURE, _kernel, _scan)

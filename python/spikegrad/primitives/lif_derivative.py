@@ -30,7 +30,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from spikegrad import targets
+from spikegrad import ffi_targets
 from spikegrad.fused import wide_dtype
 from spikegrad.primitives.binding import bind, evaluate_by_jit
 from spikegrad.primitives.lif_batching import define_layer_batching
@@ -244,13 +244,13 @@ def _kernel_tangent(*operands: Array, nonzero: Nonzero, membrane: bool, **layer:
     current, decay, threshold, v0 = nonzero
     resets = layer["reset"] == "subtract" or (layer["reset"] == "zero" and not layer["detach_reset"])
     flags = {"v_moves": current or decay or v0 or (threshold and resets), "decay_moves": decay}
-    target = targets.lif_tangent_of(layer["family"])
+    target = ffi_targets.lif_tangent_of(layer["family"])
     results = _tangent_results({"membrane": membrane})
     return lif_call("lif_tangent", target, _call_operands(_TANGENT, operands, CHECKPOINTS), results, layer, flags)
 
 
 def _kernel_cotangent(*operands: Array, of_neuron: bool, **layer: Unpack[KernelLayer]) -> list[Array]:
-    target = targets.lif_cotangent_of(layer["family"])
+    target = ffi_targets.lif_cotangent_of(layer["family"])
     results = _cotangent_results({"of_neuron": of_neuron})
     return lif_call("lif_cotangent", target, _call_operands(_COTANGENT, operands, V0), results, layer)
 

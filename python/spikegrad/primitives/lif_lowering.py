@@ -12,7 +12,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import mlir
 from jax.sharding import AxisType
 
-from spikegrad import fused, targets
+from spikegrad import ffi_targets, fused
 from spikegrad.jax_versions import is_for_one_device
 from spikegrad.kernel_policy import calls_kernel
 from spikegrad.primitives.binding import bind
@@ -82,5 +82,5 @@ def define_lowering(
         mlir.register_lowering(primitive, lower, platform=platform)
 
     mlir.register_lowering(primitive, to_scan)
-    for platform in targets.PLATFORMS:
+    for platform in ffi_targets.PLATFORMS:
         define(platform)

@@ -22,7 +22,7 @@ from jax.extend.core import Primitive
 from jax.extend.core.primitives import mul_p
 from jax.interpreters import ad, mlir
 
-from spikegrad import targets
+from spikegrad import ffi_targets
 from spikegrad.fused import Exponent, wide_dtype
 from spikegrad.jax_versions import is_for_one_device
 from spikegrad.kernel_policy import Policy, calls_kernel, current_policy
@@ -143,7 +143,7 @@ def _fused(
 def _kernel(
     x: Array, t: Array, *parameters: Array, family: str, order: int, kernels: Policy, partitionable: bool
 ) -> Array:
-    target = targets.derivative_of(family)
+    target = ffi_targets.derivative_of(family)
     return elementwise_call("spike_derivative", target, x, t, *parameters, partitionable=partitionable, order=order)
 
 
@@ -156,7 +156,7 @@ def _define_lowering(platform: str | None, exponent: Exponent) -> None:
     def lower(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
         x, _, *parameters = ctx.avals_in
         scalars = all(parameter.ndim == 0 for parameter in parameters)
-        has_kernel = platform in targets.PLATFORMS and scalars and x.dtype in KERNEL_DTYPES and params["order"] >= 0
+        has_kernel = platform in ffi_targets.PLATFORMS and scalars and x.dtype in KERNEL_DTYPES and params["order"] >= 0
         if has_kernel and calls_kernel(params["kernels"], str(platform), "spike_derivative", x):
             return _lower_to_kernel(ctx, *operands, partitionable=not is_for_one_device(ctx), **params)
         return lower_to_fused(ctx, *operands, **params)
@@ -165,5 +165,5 @@ def _define_lowering(platform: str | None, exponent: Exponent) -> None:
 
 
 _define_lowering(None, exponent="split")
-for _platform in targets.PLATFORMS:
+for _platform in ffi_targets.PLATFORMS:
     _define_lowering(_platform, exponent="float64" if _platform == "cpu" else "split")

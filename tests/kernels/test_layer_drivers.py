@@ -8,8 +8,9 @@ import itertools
 
 import numpy as np
 import pytest
-import spikegrad_cuda_on_host as on_host
-import spikegrad_scalar as on_cpu
+from requirements import module_for_tests
+
+on_cpu, on_host = (module_for_tests(name) for name in ("spikegrad_scalar", "spikegrad_cuda_on_host"))
 
 ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
 RESETS = {None: 0, "subtract": 1, "zero": 2}
