@@ -148,15 +148,15 @@ def test_nothing_is_held_against_the_wall_clock():
 
 
 def test_what_is_measured_has_a_row_for_every_target():
-    from benchmarks import gpu_targets, spikingjelly_rows
+    from benchmarks import gpu_goals, spikingjelly_rows
     from benchmarks.gpu_rows import Extent
 
     measured = {((steps, neurons), dtype) for steps, neurons, dtype in Extent().layers}
-    assert {(target.shape, target.dtype) for target in gpu_targets.LAYERS} <= measured
+    assert {(target.shape, target.dtype) for target in gpu_goals.LAYERS} <= measured
     assert {(shape, "float32") for shape in spikingjelly_rows.SHAPES} <= measured
-    assert set(gpu_targets.LARGE_SHAPES) <= set(spikingjelly_rows.SHAPES)
-    large = {dtype for _, dtype, size in Extent().spikes if size >= gpu_targets.SPIKE_FROM}
-    assert large == set(gpu_targets.SPIKE_DTYPES)
+    assert set(gpu_goals.LARGE_SHAPES) <= set(spikingjelly_rows.SHAPES)
+    large = {dtype for _, dtype, size in Extent().spikes if size >= gpu_goals.SPIKE_FROM}
+    assert large == set(gpu_goals.SPIKE_DTYPES)
 
 
 def test_a_report_of_a_run_that_was_ended_early():
