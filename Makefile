@@ -8,6 +8,7 @@
 #   make torch     lif against SpikingJelly and snnTorch, spike by spike, with torch for CPUs beside the tests' environment
 #   make cuda      what can be shown of the CUDA module without a GPU: its machine code, and XLA compiling for an H100
 #   make counts    write the tables of docs/machine_code.md from the built CUDA module
+#   make docs      build the documentation site in out/docs; each link and each page is checked
 #   make gallery   draw each surrogate for docs/gallery.md
 #   make gpu-dry-run  the check of a GPU, on a CPU: its selections, time limits and report, with tiny sizes (1 minute)
 #   make installs  what a build refuses, needs and leaves alone: compiler flags, each Python's jaxlib, a read-only source tree
@@ -21,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test gpu-dry-run bench gallery lint format libraries torch cuda counts installs versions policies environments asan tsan clang clean
+.PHONY: demo test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies environments asan tsan clang clean
 
 comma := ,
 
@@ -89,10 +90,16 @@ test versions asan tsan clang: export SPIKEGRAD_REQUIRE_TEST_MODULES := 1
 test: .venv/main/done
 	$(RUN) $(PYTEST)
 
+# The pages of the documentation whose code needs these libraries, which `make test` skips.
+DOCS_TEST := tests/test_docs.py
+libraries torch: export SPIKEGRAD_REQUIRE_LIBRARIES := 1
+
 # The releases for Python 3.11, and the newest ones, which need 3.12. Those libraries' own warnings are theirs.
 libraries: .venv/libraries/done .venv/libraries-newest/done
 	.venv/libraries/bin/python $(PYTEST) -W default tests/with_libraries
 	.venv/libraries-newest/bin/python $(PYTEST) -W default tests/with_libraries
+	.venv/libraries/bin/python -m pytest -q -W default $(DOCS_TEST) -k "braintools or spyx"
+	.venv/libraries-newest/bin/python -m pytest -q -W default $(DOCS_TEST) -k "braintools or spyx"
 
 # Without what else they depend on, of which most is for more than neurons; what is needed .venv/main has. PyPI's torch is for
 # CUDA and does not load so: where pip knows of no other, PIP_EXTRA_INDEX_URL has to name PyTorch's index of CPU builds.
@@ -103,6 +110,7 @@ libraries: .venv/libraries/done .venv/libraries-newest/done
 
 torch: .venv/torch/done
 	PYTHONPATH=.venv/torch/site $(RUN) $(PYTEST) -W default tests/with_torch
+	PYTHONPATH=.venv/torch/site $(RUN) -m pytest -q -W default $(DOCS_TEST) -k "snntorch or spikingjelly"
 
 # XLA:GPU by itself, which needs ptxas and libdevice of the compiler's wheels and no other library of CUDA's.
 .venv/cuda/done: .venv/main/done pyproject.toml
@@ -129,6 +137,19 @@ gpu-dry-run: .venv/main/done
 
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
+
+# The API's pages come from the sources, so the site needs neither jax nor a compiled module.
+DOCS_NEEDS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")
+.venv/docs/done: pyproject.toml
+	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
+	test -x $(@D)/bin/python || "$(PYTHON311)" -m venv $(@D)
+	$(@D)/bin/python -c '$(DOCS_NEEDS)' > $(@D)/requirements.txt
+	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt
+	touch $@
+
+docs: .venv/docs/done
+	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/python -m mkdocs build --strict --quiet
+	@echo "built: out/docs/index.html"
 
 gallery: .venv/main/done
 	$(RUN) examples/gallery.py --out docs/gallery
@@ -161,7 +182,7 @@ policies: .venv/main/done
 
 # Installing waits for the network and for one core: CI lets two environments at a time be made (make -j2).
 environments: .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done .venv/newest/done .venv/cuda/done \
-  .venv/asan/done .venv/tsan/done .venv/torch/done
+  .venv/asan/done .venv/tsan/done .venv/torch/done .venv/docs/done
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
