@@ -90,7 +90,7 @@ PYTEST := -m pytest -q -n auto
 	touch $@
 
 # A pytest selection: files, folders, test::names and options.
-T ?= tests/spike/test_contract.py tests/neurons/test_lif.py
+T ?= tests/spike/test_contract.py tests/neurons/test_lif.py -k "documented or docstring or special_values and float32"
 # Only tests of kernels use the modules for tests, which take a minute to build.
 NEEDS_TEST_MODULES := $(findstring tests/kernels,$(T))
 check: export SPIKEGRAD_REQUIRE_TEST_MODULES := $(if $(NEEDS_TEST_MODULES),1)
