@@ -1,6 +1,7 @@
 # make demo | test | bench | lint: each sets up all it needs in .venv, and works offline once it has.
 #
 #   make demo      train spiking networks on handwritten digits and on voices; pictures in out/demo
+#   make check     run some tests seconds after an edit of Python or C++: make check T=tests/spike/test_contract.py
 #   make test      the test-suite
 #   make bench     measure against jax.numpy and braintools; tables, JSON and plots in out/bench (20 minutes)
 #   make lint      ruff, mypy, clang-format
@@ -22,7 +23,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies environments asan tsan clang clean
+.PHONY: demo check test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies environments asan tsan clang clean
 
 comma := ,
 
@@ -76,6 +77,31 @@ $(eval $(call environment,libraries-newest,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.
 RUN := .venv/main/bin/python
 PYTEST := -m pytest -q -n auto
 
+# The environment for work on the code: an editable installation, and a CPU module that ninja rebuilds in build/check.
+# A debug build compiles in a fifth of the time and has equal results. scikit-build-core could rebuild at each import
+# (editable.rebuild); then every process that a test starts would do so.
+.venv/check/done: pyproject.toml
+	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
+	test -x $(@D)/bin/python || "$(PYTHON311)" -m venv $(@D)
+	$(@D)/bin/python -c '$(BUILD_NEEDS)' | grep -v '^jaxlib' > $(@D)/requirements.txt
+	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt pybind11 cmake ninja jax==0.10.2 jaxlib==0.10.2
+	$(@D)/bin/python $(PIP) --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
+	  -Ccmake.define.SPIKEGRAD_CUDA=OFF -Ccmake.define.SPIKEGRAD_TESTING=ON -Cbuild.targets=_cpu -Cinstall.components=_cpu \
+	  --editable ".[test]"
+	touch $@
+
+# A pytest selection: files, folders, test::names and options.
+T ?= tests/spike/test_contract.py tests/neurons/test_lif.py -k "documented or docstring or special_values and float32"
+# Only tests of kernels use the modules for tests, which take a minute to build.
+NEEDS_TEST_MODULES := $(findstring tests/kernels,$(T))
+check: export SPIKEGRAD_REQUIRE_TEST_MODULES := $(if $(NEEDS_TEST_MODULES),1)
+check: .venv/check/done
+	.venv/check/bin/cmake --build build/check --target $(if $(NEEDS_TEST_MODULES),all,_cpu)
+	site=$$(.venv/check/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))'); \
+	  for component in _cpu $(if $(NEEDS_TEST_MODULES),testing); do \
+	    .venv/check/bin/cmake --install build/check --component $$component --prefix "$$site" > /dev/null; done
+	.venv/check/bin/python -m pytest -q $(T)
+
 demo: .venv/main/done
 	$(RUN) examples/digits.py --out out/demo
 	$(RUN) examples/vowels.py --out out/demo
@@ -91,15 +117,14 @@ test: .venv/main/done
 	$(RUN) $(PYTEST)
 
 # The pages of the documentation whose code needs these libraries, which `make test` skips.
-DOCS_TEST := tests/test_docs.py
 libraries torch: export SPIKEGRAD_REQUIRE_LIBRARIES := 1
 
 # The releases for Python 3.11, and the newest ones, which need 3.12. Those libraries' own warnings are theirs.
 libraries: .venv/libraries/done .venv/libraries-newest/done
 	.venv/libraries/bin/python $(PYTEST) -W default tests/with_libraries
 	.venv/libraries-newest/bin/python $(PYTEST) -W default tests/with_libraries
-	.venv/libraries/bin/python -m pytest -q -W default $(DOCS_TEST) -k "braintools or spyx"
-	.venv/libraries-newest/bin/python -m pytest -q -W default $(DOCS_TEST) -k "braintools or spyx"
+	.venv/libraries/bin/python -m pytest -q -W default tests/process/test_docs.py -k "braintools or spyx"
+	.venv/libraries-newest/bin/python -m pytest -q -W default tests/process/test_docs.py -k "braintools or spyx"
 
 # Without what else they depend on, of which most is for more than neurons; what is needed .venv/main has. PyPI's torch is for
 # CUDA and does not load so: where pip knows of no other, PIP_EXTRA_INDEX_URL has to name PyTorch's index of CPU builds.
@@ -110,7 +135,7 @@ libraries: .venv/libraries/done .venv/libraries-newest/done
 
 torch: .venv/torch/done
 	PYTHONPATH=.venv/torch/site $(RUN) $(PYTEST) -W default tests/with_torch
-	PYTHONPATH=.venv/torch/site $(RUN) -m pytest -q -W default $(DOCS_TEST) -k "snntorch or spikingjelly"
+	PYTHONPATH=.venv/torch/site $(RUN) -m pytest -q -W default tests/process/test_docs.py -k "snntorch or spikingjelly"
 
 # XLA:GPU by itself, which needs ptxas and libdevice of the compiler's wheels and no other library of CUDA's.
 .venv/cuda/done: .venv/main/done pyproject.toml

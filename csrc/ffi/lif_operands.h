@@ -4,6 +4,7 @@
 #define SPIKEGRAD_FFI_LIF_OPERANDS_H_
 
 #include <cstdint>
+#include <optional>
 #include <type_traits>
 
 #include "ffi/operands.h"
@@ -145,14 +146,14 @@ class LifOperands {
     return arguments_.get<xla::ffi::AnyBuffer>(static_cast<size_t>(argument_++));
   }
 
-  xla::ffi::DataType dtype_of_time() const { return current_.element_type(); }
+  xla::ffi::DataType dtype_of_time() const { return current_->element_type(); }
   xla::ffi::DataType dtype_of_state() const {
-    return current_.element_type() == xla::ffi::F64 ? xla::ffi::F64 : xla::ffi::F32;
+    return current_->element_type() == xla::ffi::F64 ? xla::ffi::F64 : xla::ffi::F32;
   }
 
   // Whether a buffer has the current's shape, with this size along the axis of time.
   bool fits(const xla::ffi::AnyBuffer& buffer, int64_t along_time) const {
-    const auto sizes = buffer.dimensions(), of_current = current_.dimensions();
+    const auto sizes = buffer.dimensions(), of_current = current_->dimensions();
     if (sizes.size() != of_current.size()) return false;
     for (size_t i = 0; i < sizes.size(); i++) {
       if (sizes[i] != (static_cast<int64_t>(i) == axis_ ? along_time : of_current[i])) return false;
@@ -187,14 +188,14 @@ class LifOperands {
 
   xla::ffi::Error mismatch(const char* name, const xla::ffi::AnyBuffer& buffer, xla::ffi::DataType dtype,
                            int64_t along_time) const {
-    return invalid(name, " must be ", dtype, ", with the shape of the current, ", describe(current_), ", but for ",
+    return invalid(name, " must be ", dtype, ", with the shape of the current, ", describe(*current_), ", but for ",
                    along_time, " along axis ", axis_, ", and is ", describe(buffer));
   }
 
   xla::ffi::RemainingArgs arguments_;
   xla::ffi::RemainingRets results_;
   xla::ffi::Dictionary attributes_;
-  xla::ffi::AnyBuffer current_{nullptr};
+  std::optional<xla::ffi::AnyBuffer> current_;
   int64_t argument_ = 0;
   int64_t result_ = 0;
   int64_t axis_ = 0;
