@@ -1,4 +1,4 @@
-"""`python -m spikegrad`: what a bug report needs."""
+"""`python -m spikegrad`: print the versions, the build and the machine, for a bug report."""
 
 from __future__ import annotations
 

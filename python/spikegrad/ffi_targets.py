@@ -1,4 +1,4 @@
-"""Finds the compiled modules and registers their FFI targets; the only place that knows either."""
+"""The compiled modules and the FFI targets: finds the modules and registers their targets."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def derivative_of(family: str) -> str:
 
 
 def lif_tangent_of(family: str) -> str:
-    """The target that carries tangents through a layer whose spike has the derivatives of a family."""
+    """The target of a layer's tangents, for a surrogate of a family."""
     return f"spikegrad.lif_tangent.{family}.v2"
 
 
 def lif_cotangent_of(family: str) -> str:
-    """The target that carries cotangents back through such a layer."""
+    """The target of a layer's cotangents, for a surrogate of a family."""
     return f"spikegrad.lif_cotangent.{family}.v1"
 
 
 def _cuda_module() -> ModuleType | None:
-    """The module with the CUDA kernels, or None where the package was built without."""
+    """The module with the CUDA kernels, or None in a CPU-only build."""
     if importlib.util.find_spec("spikegrad._cuda") is None:
         return None
     try:
@@ -43,7 +43,7 @@ def _cuda_module() -> ModuleType | None:
 
 
 def _register() -> tuple[str, ...]:
-    # An import that fails here fails aloud: a package without its kernels is a broken installation.
+    # Let this import fail: a package without its CPU kernels is a broken installation.
     from spikegrad import _cpu
 
     check_jaxlib(_cpu.jaxlib_of_headers)
@@ -63,9 +63,9 @@ PLATFORMS = ("cpu",) if CUDA is None else ("cpu", "cuda")
 """The platforms for which there are kernels."""
 
 FFI_TARGETS: tuple[str, ...] = _register()
-"""The names of the custom calls that compiled spikegrad code holds.
+"""The names of the custom calls in compiled programs.
 
-`jax.export` refuses to serialise custom calls that it does not know; these come with a version in the name and the
-promise that a version keeps its meaning, so they are safe to let through:
+`jax.export` refuses to serialise custom calls that it does not know. Each name here has a version, and a version never
+changes its meaning. So it is safe to let them through:
 `disabled_checks=[jax.export.DisabledSafetyCheck.custom_call(name) for name in spikegrad.FFI_TARGETS]`.
 """

@@ -1,4 +1,4 @@
-"""The few places where jax's versions differ, and the check of jaxlib."""
+"""Differences between jax versions, and the check of jaxlib's version."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def check_jaxlib(jaxlib_of_headers: str, version: str = jaxlib.__version__) -> None:
-    """Raises ImportError where jaxlib is too new, or too old for the Python code or for the modules' FFI headers.
+    """Raise ImportError where jaxlib is too new, or too old for the Python code or for the modules' FFI headers.
 
-    It has to come before anything is registered: XLA checks a handler's FFI version when the backend starts, and one
-    refused handler then takes all of JAX down.
+    This check must run before any handler is registered. XLA checks a handler's FFI version when the backend starts,
+    and one refused handler stops the whole backend.
     """
     oldest_jaxlib = max(OLDEST_JAXLIB, _numbers(jaxlib_of_headers))
     if oldest_jaxlib <= _numbers(version) < FIRST_UNKNOWN_JAXLIB:
@@ -44,14 +44,14 @@ def varying_axes(x: Any) -> frozenset[str]:
 
 
 def to_varying(x: Any, axes: Sequence[str]) -> Any:
-    """x, from now on counted as varying over `axes` too."""
+    """x, cast to varying over `axes` too."""
     if hasattr(lax, "pcast"):  # jax >= 0.8.2
         return lax.pcast(x, tuple(axes), to="varying")
     return lax.pvary(x, tuple(axes))
 
 
 def is_for_one_device(context: Any) -> bool:
-    """Whether the lowering with this context is of a program for one device; False where jax does not tell.
+    """Whether a lowering context belongs to a program for one device; False where jax does not say.
 
     `jit` of one device has a `ShardingContext` with that number. `shard_map` and `pmap` have a context without it.
     """
@@ -66,9 +66,9 @@ def may_constrain_sharding(aval: Any) -> bool:
 
 
 def set_user_context(context: Any, value: Any) -> None:
-    """Makes `value` what `context` holds in every thread that is not within a `with` of it."""
+    """Set the value of `context` in every thread that is not inside a `with` block of it."""
     if hasattr(context, "set_global"):  # jax >= 0.10
         context.set_global(value)
     else:
-        # What 0.8 and 0.9 have no public name for; as released versions they will not change under us.
+        # jax 0.8 and 0.9 have no public name for this. They are released and will not change.
         context._obj.set_global(value)

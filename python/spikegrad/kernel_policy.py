@@ -91,7 +91,7 @@ def kernels(policy: Policy) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class Sizes:
-    """For which sizes "auto" calls a kernel. A layer's size is its neurons times its steps.
+    """The sizes for which "auto" calls a kernel. A layer's size is its neurons times its steps.
 
     Attributes:
         smallest: the smallest size.

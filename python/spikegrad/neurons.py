@@ -33,10 +33,10 @@ RESETS = ("subtract", "zero", None)
 ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
 
 SYMBOLIC_CHECKPOINT_EVERY = 32
-"""The default where the number of steps is symbolic (`jax.export`): about the default for 1000 steps."""
+"""The default for a symbolic number of steps (`jax.export`): about the default for 1000 steps."""
 
 LARGEST_SYMBOLIC_CHECKPOINT_EVERY = 2**30
-"""There jax computes the number of checkpoints in int32, and adds this to the number of steps."""
+"""jax computes the number of checkpoints in int32, and adds this value to the symbolic number of steps."""
 
 _GAUSSIAN = GaussianGrad()
 
@@ -102,66 +102,68 @@ def lif(
     return_membrane: bool = False,
     checkpoint_every: SupportsIndex | None = None,
 ) -> tuple[Array, Array] | tuple[Array, Array, Array]:
-    r"""A layer of leaky integrate-and-fire neurons over all time steps.
+    """A layer of leaky integrate-and-fire neurons over all time steps.
 
-    For float16, bfloat16, float32 and float64, and a surrogate with scalar parameters (see `surrogate`), the layer may
-    run as one kernel forward and one backward. The kernel policy (`spikegrad.use_kernels`) decides. Everything else is
-    plain HLO.
+    For float16, bfloat16, float32 and float64, and a surrogate with scalar parameters (see `surrogate`), the layer can
+    run as one kernel forward and one backward. The kernel policy (`spikegrad.use_kernels`) decides. Other layers run as
+    `lax.scan`.
 
-    With x the current, v the membrane that is handed from step to step, u the one that is compared with the threshold
-    and H the step of `surrogate`, a time step is, by `order`,
+    x is the current, v the membrane that passes from step to step, u the membrane that is compared with the threshold,
+    s the spike, and H the step of `surrogate`. `order` chooses a time step:
 
-    ``"charge_fire_reset"``:
+    "charge_fire_reset", the order of SpikingJelly:
 
-    .. math:: u_t = \mathrm{decay} \, v_{t-1} + x_t, \quad s_t = H(u_t - \mathrm{threshold}), \quad v_t = R(u_t, s_t)
+        u[t] = decay * v[t-1] + x[t]
+        s[t] = H(u[t] - threshold)
+        v[t] = u[t] - s[t] * threshold       reset="subtract"
+             = u[t] * (1 - s[t])             reset="zero"
+             = u[t]                          reset=None
 
-    with :math:`R(u, s) = u - s \, \mathrm{threshold}` for the reset ``"subtract"``, :math:`u (1 - s)` for ``"zero"``
-    and :math:`u` for None. SpikingJelly uses this order.
+    "reset_undecayed": the reset follows one step after the spike, and the subtracted threshold does not decay:
 
-    ``"reset_undecayed"``: what is subtracted was not there to decay, and is so one step after the spike,
+        u[t] = decay * u[t-1] + x[t] - s[t-1] * threshold       reset="subtract"
+             = decay * u[t-1] * (1 - s[t-1]) + x[t]             reset="zero"
+             = decay * u[t-1] + x[t]                            reset=None
+        s[t] = H(u[t] - threshold)
+        v[t] = u[t]
 
-    .. math::
-        u_t = \mathrm{decay} \, u_{t-1} + x_t - s_{t-1} \, \mathrm{threshold}, \quad
-        s_t = H(u_t - \mathrm{threshold}), \quad v_t = u_t
+    with s[-1] = H(v0 - threshold). snnTorch's "subtract" is this order with `detach_reset=True`.
 
-    with :math:`s_{-1} = H(v_{-1} - \mathrm{threshold})`. snnTorch's ``"subtract"`` is this order with
-    `detach_reset=True`. For ``"zero"`` it is
-    :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_{t-1}) + x_t`.
+    "fire_charge", the order of spyx: the same membrane, and the step that resets a spike returns it:
 
-    ``"fire_charge"``: the same membrane, but a spike is put out by the step that resets it,
+        s[t] = H(u[t-1] - threshold)
+        u[t] = decay * u[t-1] + x[t] - s[t] * threshold         reset="subtract"
+             = decay * u[t-1] * (1 - s[t]) + x[t]               reset="zero"
+             = decay * u[t-1] + x[t]                            reset=None
+        v[t] = u[t]
 
-    .. math::
-        s_t = H(u_{t-1} - \mathrm{threshold}), \quad
-        u_t = \mathrm{decay} \, u_{t-1} + x_t - s_t \, \mathrm{threshold}, \quad v_t = u_t
-
-    (``"zero"``: :math:`u_t = \mathrm{decay} \, u_{t-1} (1 - s_t) + x_t`). spyx uses this order.
-
-    An integrate-and-fire neuron has `decay=1`. Where a library scales its input, do so before:
+    An integrate-and-fire neuron has `decay=1`. Where a library scales its input, scale the current:
     `lif((1 - decay) * x, decay, threshold)`.
 
-    The derivatives by current, decay, threshold and v0 are the derivatives of the recurrence, with the surrogate as the
-    derivative of H, in forward and reverse mode. Second and higher derivatives run as `lax.scan`. Reverse mode keeps
-    the current and v before every `checkpoint_every`-th step, and computes the rest again. (For a surrogate that runs
-    as `lax.scan`, see below, it keeps every step, as JAX does for a scan.)
+    The derivatives with respect to current, decay, threshold and v0 are the derivatives of this recurrence in forward
+    and reverse mode, with the surrogate as the derivative of H. Second and higher derivatives run as `lax.scan`.
+    Reverse mode keeps the current and v before every `checkpoint_every`-th step, and recomputes the rest. (A layer that
+    runs as `lax.scan` keeps every step, as JAX does for a scan.)
 
-    Long recordings go chunk by chunk: `v_final` of one is the `v0` of the next, with the spikes and gradients of one
-    call.
+    For long recordings call the layer chunk by chunk: `v_final` of one chunk is the `v0` of the next. Spikes and
+    gradients equal the results of one call.
 
-    With the default kernel policy, a layer of at most four steps is unrolled in plain HLO where that was measured to be
-    faster: on GPUs, and on CPUs from 40,000 elements on. XLA may contract products and sums there, so its spikes equal
+    With the default kernel policy, a layer of at most four steps is unrolled in plain HLO where this was measured to be
+    faster: on GPUs, and on CPUs from 40,000 elements on. XLA may contract products and sums there, so the spikes equal
     the kernel's except where a membrane lies within rounding of the threshold. `spikegrad.kernels(True)` gives the same
     bits on CPUs with fused multiply-add and on GPUs, where the layer has a kernel. TPUs have no kernels.
 
     Args:
         current: the input of each neuron at each step, `[T, ...]`, any real dtype. Integers and booleans become float32
             (float64 where x64 is on).
-        decay: what is left of the membrane after a step; a number or an array that broadcasts to a step, `[...]`.
-        threshold: the threshold of the spike, finite; likewise. Subtracting an infinite one makes the
-            membrane NaN, and a NaN membrane never spikes. For a non-spiking readout, use `reset=None` and ignore the
-            spikes.
-        v0: the membrane before the first step; likewise. 0 by default.
-        reset: what a spike does to the membrane.
-        detach_reset: whether the spike that resets is a constant to the derivatives.
+        decay: the factor by which the membrane decays in a step. A number or an array that broadcasts to a step,
+            `[...]`.
+        threshold: the threshold of the spike, finite. A number or an array, as for decay. Subtracting an infinite
+            threshold makes the membrane NaN, and a NaN membrane never spikes. For a non-spiking readout, use
+            `reset=None` and ignore the spikes.
+        v0: the membrane before the first step, 0 by default. A number or an array, as for decay.
+        reset: how a spike resets the membrane.
+        detach_reset: whether derivatives treat the spike in the reset as a constant.
         order: the order of charge, spike and reset in a step.
         surrogate: the derivative of the spike. A kernel is possible for `GaussianGrad`, `MultiGaussianGrad` and
             `Sigmoid` with scalar parameters: the classes of spikegrad, of `spikegrad.compat.braintools`, and of
@@ -171,27 +173,27 @@ def lif(
             callable is accepted: it must return 1 where its argument is >= 0 and 0 elsewhere, which is not checked.
             Outside `jit` such a layer is traced at each call, which takes some milliseconds, and compiled once for
             equal traces; with a `jax.custom_jvp`, a `jax.custom_vjp` or a callback it is compiled at each call.
-        return_membrane: whether to return u too, as it is after the charge of each step.
-        checkpoint_every: steps between two membranes that reverse mode keeps; by default about sqrt(T), which is the
-            least memory for keeping and recomputing together.
+        return_membrane: whether to return the membrane u of each step too.
+        checkpoint_every: the number of steps between two membranes that reverse mode keeps. The default is about
+            sqrt(T), which needs the least memory in total.
 
     Returns:
         `(spikes, v_final)`, or `(spikes, v_final, membrane)`. The spikes and the membrane u of each step have the shape
-        and dtype of the current; `v_final`, the membrane after the last step, has the shape of a step, and float32
-        (float64 where the current is): in which the membrane is held throughout, for float16 and bfloat16 too. Sums and
-        products are rounded one by one, as NumPy does it.
+        and dtype of the current. `v_final`, the membrane after the last step, has the shape of a step. Its dtype is
+        float32, or float64 where the current is float64. The membrane has this dtype in all steps, for float16 and
+        bfloat16 currents too. Each sum and each product is rounded by itself, as in NumPy.
 
     Raises:
-        TypeError: the current is complex or no number, or another operand is no real number.
-        ValueError: the current has no axis of time, or is sharded over it explicitly; an operand does not broadcast to
-            a step; an option is none of its values.
+        TypeError: the current is complex or not a number, or another operand is not a real number.
+        ValueError: the current has no time axis, or is explicitly sharded over time; an operand does not broadcast to
+            a step; an option has an unknown value.
 
     >>> lif(jnp.full(6, 0.75), decay=0.5, threshold=1.0)
     (Array([0., 1., 0., 1., 0., 1.], dtype=float32), Array(0.1640625, dtype=float32))
     """
     current = as_input(current, name="current")
     if current.ndim == 0:
-        raise ValueError("current must have an axis of time, its first, and has rank 0")
+        raise ValueError("current must have a time axis, its first axis, and has rank 0")
     _check_option("reset", reset, RESETS)
     _check_option("order", order, ORDERS)
     for name, flag in (("detach_reset", detach_reset), ("return_membrane", return_membrane)):
@@ -255,7 +257,7 @@ def _checkpoint_every(every: SupportsIndex | None, steps: Any) -> int:
 
 
 def _as_state(name: str, value: ArrayLike, step: ShapedArray) -> Array:
-    """What a neuron has once, as the primitives take it: of rank 0, or a number for each neuron."""
+    """A decay, threshold or v0 as the primitives take it: rank 0, or one value for each neuron."""
     value = as_number_or_array(name, value)
     check_real(name, value)
     state = jnp.asarray(value, step.dtype)

@@ -1,4 +1,4 @@
-"""What users hand over, checked and brought into the form that the primitives take: x, and a surrogate's parameters."""
+"""Checks and conversion of users' arguments: x, and the parameters of a surrogate."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def as_input(x: ArrayLike, *, name: str = "x") -> Array:
 
 
 def check_real(name: str, value: Any) -> None:
-    """Raises where a value is no real number or array of them, without waiting for it."""
+    """Raise unless the value is a real number or an array of them. An asynchronous value is not waited for."""
     try:
         dtype = value.dtype if isinstance(value, Array) else np.asarray(value).dtype
     except ValueError as error:  # a ragged sequence
@@ -76,7 +76,7 @@ def check_real(name: str, value: Any) -> None:
 
 
 def check_value(name: str, value: Any, *, positive: bool, dtype: Any = np.float64) -> None:
-    """Raises where a concrete parameter is out of its range, as given or held in dtype; tracers pass.
+    """Raise where a concrete parameter is out of its range, as given or converted to dtype. Tracers pass.
 
     Raises:
         TypeError: the parameter is no real number.
@@ -112,7 +112,7 @@ def as_parameter(name: str, value: ArrayLike, x: Array | ShapedArray, *, positiv
 
 
 def as_field(value: Any) -> Any:
-    """A parameter as an object keeps it: a concrete scalar as a float, a NumPy array as a read-only copy."""
+    """A parameter as a surrogate stores it: a concrete scalar as a float, a NumPy array as a read-only copy."""
     if isinstance(value, jax.core.Tracer):
         return value
     if np.ndim(value) == 0:

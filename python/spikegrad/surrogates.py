@@ -24,23 +24,28 @@ def _gaussian_parameters(x: Array | ShapedArray, sigma: ArrayLike, alpha: ArrayL
 
 
 def gaussian_grad(x: ArrayLike, sigma: ArrayLike = 0.5, alpha: ArrayLike = 0.5) -> Array:
-    r"""The spike of x, with the Gaussian as its derivative.
+    """The spike of x, with the Gaussian as its derivative.
 
-    Forward, the Heaviside step: 1 where `x >= 0` (so at `-0.0` too), else 0 (so at NaN too). Its derivative is
+    The value is the Heaviside step: 1 where `x >= 0` (also at -0.0), else 0 (also at NaN). The derivative is the
+    Gaussian
 
-    .. math:: g(x) = \frac{\alpha}{\sigma \sqrt{2 \pi}} \exp\left(-\frac{x^2}{2 \sigma^2}\right)
+        g(x) = alpha / (sigma sqrt(2 pi)) exp(-x^2 / (2 sigma^2))
 
-    and the derivatives of that are its true ones, to every order, in forward and reverse mode:
-    :math:`g^{(n)}(x) = (-1)^n \mathrm{He}_n(x / \sigma) \, \sigma^{-n} g(x)`. NaN has the derivative NaN, and
-    infinities have the derivative 0.
+    Higher derivatives are the true derivatives of g, to every order, in forward and reverse mode. With He_n the Hermite
+    polynomials,
 
-    The spike itself does not depend on sigma and alpha, and its gradient with respect to them is 0. Its derivative
-    does, so that hypergradients, through a gradient step that used the surrogate, are exact.
+        g^(n)(x) = (-1)^n He_n(x / sigma) / sigma^n g(x)
+
+    The derivative is NaN at NaN, and 0 at infinities.
+
+    The spike does not depend on sigma and alpha, so its gradient with respect to them is 0. Its derivative does depend
+    on them. So hypergradients, through a gradient step that used the surrogate, are exact.
 
     Args:
         x: the input, any shape, any real dtype; typically membrane minus threshold. Integers and booleans become
             float32 (float64 where x64 is on).
-        sigma: the standard deviation, > 0. A number or an array that broadcasts to x; a changed value compiles nothing.
+        sigma: the standard deviation, > 0. A number or an array that broadcasts to x. A changed value does not
+            recompile.
         alpha: the factor in front, finite. A number or an array, as for sigma.
 
     Returns:
@@ -87,23 +92,22 @@ def _multi_gaussian_parameters(
 def multi_gaussian_grad(
     x: ArrayLike, h: ArrayLike = 0.15, s: ArrayLike = 6.0, sigma: ArrayLike = 0.5, scale: ArrayLike = 0.5
 ) -> Array:
-    r"""The spike of x, with the multi-Gaussian as its derivative: a Gaussian with a shallow trough on either side.
+    """The spike of x, with the multi-Gaussian as its derivative: a Gaussian with a shallow trough on either side.
 
-    Forward, the Heaviside step: 1 where `x >= 0`, else 0. Its derivative is
+    The value is the Heaviside step: 1 where `x >= 0`, else 0. With N(x; mu, sigma) the density of the normal
+    distribution, the derivative is
 
-    .. math::
-        g(x) = \mathrm{scale} \, [(1 + h) N(x; 0, \sigma) - h N(x; \sigma, s \sigma) - h N(x; -\sigma, s \sigma)]
+        g(x) = scale [(1 + h) N(x; 0, sigma) - h N(x; sigma, s sigma) - h N(x; -sigma, s sigma)]
 
-    with :math:`N(x; \mu, \sigma)` the density of the normal distribution, in one pass over memory, and its further
-    derivatives are its true ones. Everything else is as for `gaussian_grad`.
+    The kernels compute it in one pass over memory. Everything else is as for `gaussian_grad`.
 
     Args:
         x: the input, any shape, any real dtype.
         h: the weight of the two negative Gaussians, finite; with 0 it is `gaussian_grad(x, sigma, scale)`.
-        s: how many times wider they are, > 0.
-        sigma: the standard deviation of the middle one, and where the others are, > 0.
-        scale: the factor in front, finite. Each parameter is a number or an array that broadcasts to x; a changed value
-            compiles nothing.
+        s: the standard deviation of the negative Gaussians, in units of sigma, > 0.
+        sigma: the standard deviation of the middle Gaussian, and the distance of the others from 0, > 0.
+        scale: the factor in front, finite. Each parameter is a number or an array that broadcasts to x. A changed value
+            does not recompile.
 
     Returns:
         An array of x's shape and floating dtype.
@@ -128,17 +132,17 @@ def _sigmoid_parameters(x: Array | ShapedArray, alpha: ArrayLike) -> tuple[Array
 
 
 def sigmoid(x: ArrayLike, alpha: ArrayLike = 4.0) -> Array:
-    r"""The spike of x, with the derivative of the logistic function as its derivative.
+    """The spike of x, with the derivative of the logistic function as its derivative.
 
-    Forward, the Heaviside step: 1 where `x >= 0`, else 0. Its derivative is
+    The value is the Heaviside step: 1 where `x >= 0`, else 0. The derivative is
 
-    .. math:: g(x) = \alpha \, s (1 - s), \qquad s = \frac{1}{1 + e^{-\alpha x}}
+        g(x) = alpha s (1 - s),  s = 1 / (1 + exp(-alpha x))
 
-    and its further derivatives are its true ones. Everything else is as for `gaussian_grad`.
+    Everything else is as for `gaussian_grad`.
 
     Args:
         x: the input, any shape, any real dtype.
-        alpha: the steepness, > 0: a number or an array that broadcasts to x; a changed value compiles nothing.
+        alpha: the steepness, > 0. A number or an array that broadcasts to x. A changed value does not recompile.
 
     Returns:
         An array of x's shape and floating dtype.
@@ -155,9 +159,9 @@ def sigmoid(x: ArrayLike, alpha: ArrayLike = 4.0) -> Array:
 
 
 class FamilySurrogate(Surrogate):
-    """A surrogate of a family with kernels: opaque, immutable, picklable, equal to another of the same parameters.
+    """A surrogate whose family has kernels: opaque, immutable and picklable. Objects with equal parameters are equal.
 
-    The docstring of `GaussianGrad` tells what a subclass may change.
+    The docstring of `GaussianGrad` says what a subclass may change.
     """
 
     __slots__ = ("_is_made",)
@@ -190,10 +194,10 @@ class FamilySurrogate(Surrogate):
         super().__init_subclass__(**options)
         definer = next(base for base in cls.__mro__ if "__init__" in vars(base))
         if definer is not cls and issubclass(definer, FamilySurrogate):
-            return  # seals already
+            return  # its __init__ seals already
 
         def inherited(self: FamilySurrogate, *args: Any, **kwargs: Any) -> None:
-            # Not `definer.__init__`: in a subclass of cls the next class of the MRO can be another one.
+            # Not `definer.__init__`: in a subclass of cls another class can come next in the MRO.
             super(cls, self).__init__(*args, **kwargs)
 
         init = cls.__init__ if definer is cls else inherited
@@ -210,7 +214,7 @@ class FamilySurrogate(Surrogate):
         raise NotImplementedError
 
     def _has_family_spike(self) -> bool:
-        """Whether the primitive `spike` has the right gradients by the parameters, which are 0."""
+        """Whether the output has the gradient 0 with respect to the parameters, as the primitive `spike` has."""
         return True
 
     def _overrides_grad(self) -> bool:
@@ -281,12 +285,13 @@ class FamilySurrogate(Surrogate):
 
 
 class GaussianGrad(FamilySurrogate):
-    r"""The spike with the Gaussian as its derivative, as an object to call.
+    """The spike with the Gaussian as its derivative, as an object to call.
 
     `GaussianGrad(sigma, alpha)(x)` equals `gaussian_grad(x, sigma, alpha)`. The object is immutable and picklable. It
-    is no pytree and no module, so a library that trains the arrays of a module finds none in it. Two objects with equal
-    parameters are equal, and as static arguments of `jit` they trace once. `surrogate_fun` is
-    :math:`\alpha \Phi(x / \sigma)`, from 0 to alpha.
+    is neither a pytree nor a module, so a library that trains the arrays of a module finds none in it. Two objects with
+    equal parameters are equal, and as static arguments of `jit` they trace once.
+
+    `surrogate_fun` is `alpha Phi(x / sigma)`, from 0 to alpha, with Phi the normal distribution function.
 
     Args:
         sigma: the standard deviation, > 0.
@@ -345,16 +350,18 @@ class GaussianGrad(FamilySurrogate):
 
 
 class MultiGaussianGrad(FamilySurrogate):
-    r"""The spike with the multi-Gaussian as its derivative, as an object to call.
+    """The spike with the multi-Gaussian as its derivative, as an object to call.
 
     `MultiGaussianGrad(h, s, sigma, scale)(x)` equals `multi_gaussian_grad(x, h, s, sigma, scale)`. The object has the
-    same properties as a `GaussianGrad`, and subclasses follow the same rules. `surrogate_fun` is the same sum of
-    :math:`\Phi((x - \mu) / \sigma)`, from 0 to `scale * (1 - h)`.
+    same properties as a `GaussianGrad`, and subclasses follow the same rules.
+
+    `surrogate_fun` is the same sum with normal distribution functions in place of the densities, from 0 to
+    `scale * (1 - h)`.
 
     Args:
         h: the weight of the two negative Gaussians, finite.
-        s: how many times wider they are, > 0.
-        sigma: the standard deviation of the middle one, and where the others are, > 0.
+        s: the standard deviation of the negative Gaussians, in units of sigma, > 0.
+        sigma: the standard deviation of the middle Gaussian, and the distance of the others from 0, > 0.
         scale: the factor in front, finite.
 
     Raises:
@@ -384,10 +391,12 @@ class MultiGaussianGrad(FamilySurrogate):
 
 
 class Sigmoid(FamilySurrogate):
-    r"""The spike with the derivative of the logistic function as its derivative, as an object to call.
+    """The spike with the derivative of the logistic function as its derivative, as an object to call.
 
     `Sigmoid(alpha)(x)` equals `sigmoid(x, alpha)`. The object has the same properties as a `GaussianGrad`, and
-    subclasses follow the same rules. `surrogate_fun` is the logistic function :math:`1 / (1 + e^{-\alpha x})`.
+    subclasses follow the same rules.
+
+    `surrogate_fun` is the logistic function `1 / (1 + exp(-alpha x))`.
 
     Args:
         alpha: the steepness, > 0.

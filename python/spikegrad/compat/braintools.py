@@ -35,7 +35,7 @@ __all__ = [
 
 
 class _OutputFollowsParameters(_Surrogate):
-    """What `surrogate_grad` depends on besides x has its gradient by the output too."""
+    """The output has gradients with respect to the values other than x on which `surrogate_grad` depends."""
 
     __slots__ = ()
 
@@ -44,7 +44,7 @@ class _OutputFollowsParameters(_Surrogate):
 
 
 class Surrogate(_OutputFollowsParameters):
-    """`spikegrad.Surrogate` with braintools 0.3's gradient of the output by what else `surrogate_grad` depends on."""
+    """`spikegrad.Surrogate` with braintools 0.3's gradient of the output by the other inputs of `surrogate_grad`."""
 
 
 class _FamilySurrogate(_OutputFollowsParameters, surrogates.FamilySurrogate):

@@ -1,1 +1,1 @@
-"""The JAX primitives: one module each, its definition and all of its rules side by side."""
+"""The JAX primitives: one module each, with its definition and all of its rules."""

@@ -1,4 +1,4 @@
-"""What the batching rules of the primitives share: operands are given the mapped dimension that they lack."""
+"""Batching: give operands the mapped dimension that they lack."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Rule = Callable[..., tuple[Any, Any]]
 
 
 def define_batching(primitive: Primitive, rule: Rule) -> None:
-    """Registers `rule(axis_data, operands, dims, **params)`.
+    """Register `rule(axis_data, operands, dims, **params)`.
 
-    jax asks a rule of this kind, which alone learns of the mesh axis that is mapped, even where no operand is mapped;
-    and an operand can be a Python number (the tangent 1.0 of `jax.jvp(f, (x,), (1.0,))`).
+    Only a rule of this kind receives the mesh axis that is mapped. jax also calls it where no operand is mapped, and
+    with Python numbers as operands (the tangent 1.0 of `jax.jvp(f, (x,), (1.0,))`).
     """
 
     def rule_where_mapped(axis_data: Any, operands: Any, dims: Any, **params: Any) -> tuple[Any, Any]:
@@ -34,7 +34,7 @@ def define_batching(primitive: Primitive, rule: Rule) -> None:
 
 
 def without_dimension(sharding: NamedSharding, rank: int, axis: int) -> NamedSharding:
-    """The sharding of an array of that rank, for what is left when a dimension is taken out."""
+    """The sharding that an array of this rank has after one dimension is removed."""
     spec = [*sharding.spec, *[None] * (rank - len(sharding.spec))]
     del spec[axis]
     return NamedSharding(sharding.mesh, PartitionSpec(*spec))
@@ -54,11 +54,11 @@ class Batch:
         else:
             assert dim == x_dim
             self.shape = x.shape
-        # Without this the new dimension of an explicitly sharded array is replicated, and an all-gather follows.
+        # Otherwise the new dimension of an explicitly sharded array is replicated, and an all-gather follows.
         self.sharding = sharding if AxisType.Explicit in sharding.mesh.axis_types else None
 
     def without(self, axis: int) -> Batch:
-        """The same of an x that lacks a dimension of the result other than the mapped one."""
+        """The result of the same call for an x without one of its unmapped dimensions."""
         lesser = copy.copy(self)
         lesser.dim = self.dim - (axis < self.dim)
         lesser.shape = (*self.shape[:axis], *self.shape[axis + 1 :])
@@ -66,13 +66,13 @@ class Batch:
         return lesser
 
     def with_size(self, axis: int, size: int) -> Batch:
-        """The same with another size of a dimension that is not sharded."""
+        """The same result with another size of one unsharded dimension."""
         other = copy.copy(self)
         other.shape = (*self.shape[:axis], size, *self.shape[axis + 1 :])
         return other
 
     def array(self, operand: Array, operand_dim: int | None) -> Array:
-        """An operand of x's shape or rank 0, mapped or not, in the shape of the result; XLA fuses the broadcast."""
+        """An operand of x's shape or rank 0, mapped or not, broadcast to the result. XLA fuses the broadcast."""
         if operand_dim is not None and operand.ndim == len(self.shape):
             return jnp.moveaxis(operand, operand_dim, self.dim)
         if operand_dim is not None:
@@ -84,7 +84,7 @@ class Batch:
         return lax.broadcast_in_dim(operand, self.shape, dimensions, out_sharding=self.sharding)
 
     def parameter(self, operand: Array, operand_dim: int | None) -> Array:
-        """A parameter as the primitives take it: still of rank 0, or of the result's rank and broadcasting to it."""
+        """A parameter as the primitives take it: of rank 0, or of the result's rank and broadcasting to it."""
         rank = len(self.shape)
         if operand_dim is None:
             return lax.expand_dims(operand, (self.dim,)) if operand.ndim else operand

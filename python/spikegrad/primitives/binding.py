@@ -1,4 +1,4 @@
-"""How a primitive is bound and evaluated, whoever asks: a user's call, a JVP rule or a batching rule."""
+"""Binding and eager evaluation of the primitives, for user calls, JVP rules and batching rules alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spikegrad.jax_versions import to_varying, varying_axes
 
 
 def unified(*operands: Any) -> list[Any]:
-    """The operands, all varying over the same mesh axes.
+    """Return the operands, all varying over the same mesh axes.
 
     Inside `shard_map` an operand may be replicated while x differs from device to device. `lax` operations insert the
     cast to "varying", whose transpose is the `psum` that the gradient of a replicated operand needs; a primitive that
@@ -25,7 +25,7 @@ def unified(*operands: Any) -> list[Any]:
 
 
 def bind(primitive: Primitive, *operands: Any, **params: Any) -> Any:
-    """Binds with operands unified: here, so that derived rules cannot forget it."""
+    """Bind with unified operands. Every rule binds by this function, so that none can forget to unify."""
     return primitive.bind(*unified(*operands), **params)
 
 

@@ -1,12 +1,12 @@
 """`elementwise_call`: the primitive behind all elementwise kernels, which exists only inside lowerings.
 
-In a program for several devices its task is that XLA's partitioners leave the call where its operands are. They
-all-gather the operands of a plain custom call. For a "batch partitionable" call they keep the sharding of the leading
-`num_batch_dims` dimensions, if there are more dimensions; so the arrays get a last dimension of size 1. Shardy needs
-the same as a sharding rule, with a factor for each dimension.
+In a program for several devices the call must run where its shards are. XLA's partitioners all-gather the operands of a
+plain custom call. For a "batch partitionable" call they keep the sharding of the leading `num_batch_dims` dimensions,
+if there are more dimensions. So the arrays get a last dimension of size 1. Shardy needs a sharding rule with a factor
+for each dimension instead.
 
-A program for one device takes the arrays as they are. Measured on two cores, jax 0.10.2: XLA's transpose of an array
-of 8000 x 1024 that a call with a last dimension of size 1 has put out takes 26 ms in place of 2.
+In a program for one device the call takes the arrays as they are. Measured on two cores, jax 0.10.2: XLA transposes the
+8000 x 1024 result of a call in 2 ms, and in 26 ms if the result has a last dimension of size 1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ elementwise_call_p = Primitive("elementwise_call")
 def elementwise_call(
     name: str, target: str, x: Array, *operands: Array, partitionable: bool, **attributes: int
 ) -> Array:
-    """The kernel `target` over x; every operand has x's shape, or rank 0 and reaches the kernel as a scalar.
+    """Call the kernel `target` over x. Every operand has x's shape, or rank 0, which the kernel takes as a scalar.
 
     XLA's program and profiles show `name`, the name of the primitive that is lowered. `partitionable` is for programs
     that may run on several devices.

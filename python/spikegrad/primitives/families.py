@@ -1,7 +1,7 @@
-"""The families of surrogates: what `spike` and `spike_derivative` have to know of g besides its order.
+"""The families of surrogates: their parameters, their derivatives in plain HLO, and their derivatives by parameters.
 
-A family is named by a string in the primitives' parameters, so that a jaxpr can be read; the kernels know it by the
-same name (csrc/math/families.h).
+The primitives hold the name of a family, so that a jaxpr is readable. The kernels have the same names
+(csrc/math/families.h).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spikegrad import fused
 
 
 class BindDerivative(Protocol):
-    """`t g^(order)(x)` of the family at hand, for any parameters and order, in x's wide dtype."""
+    """A function that returns `t g^(order)(x)` of one family in x's wide dtype, for any parameters and order."""
 
     def __call__(self, *parameters: Array, order: int) -> Array: ...
 
@@ -57,7 +57,7 @@ def _sigmoid_jvp(
 ) -> Array:
     # g^(n)(x) = alpha^(n+1) f(alpha x)
     (alpha,) = parameters
-    # An infinite x, where g and all its derivatives are 0, must not make NaN of that.
+    # At an infinite x all derivatives of g are 0, and x times 0 must not become NaN.
     product = jnp.where(jnp.isfinite(x), x, 0) * derivative(alpha, order=order + 1)
     if order >= 0:
         product = product + (order + 1) * derivative(alpha, order=order)

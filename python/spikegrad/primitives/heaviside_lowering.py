@@ -1,4 +1,4 @@
-"""The lowering that `spike` and `sloped_spike` share: the step of the first operand, whatever the others are."""
+"""The lowering of `spike` and `sloped_spike`: the Heaviside step of the first operand."""
 
 from __future__ import annotations
 

@@ -25,10 +25,10 @@ def define_layer_batching(primitive: Primitive, signature: Signature) -> None:
 
 
 class BatchedLayer:
-    """The operands of a primitive with the mapped dimension that they lack; current is the first.
+    """The operands of a primitive, each with the mapped dimension. The first is the current.
 
-    It goes where it needs no transposition: where the current has it, else where another array over time or a state
-    has it. The axis of time follows.
+    The mapped dimension goes where no transpose is needed: to its place in the current, else in another array over
+    time, else in a state, else right after time.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What `spike` and `spike_derivative` ask of their operands; users are told the same in their own terms before."""
+"""Checks of the surrogate's parameters in abstract evaluation. The public functions check users' arguments before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spikegrad.primitives.families import FAMILIES
 
 
 def check_parameters(x: Any, parameters: Sequence[Any], family: str) -> None:
-    """Raises where parameters are not of rank 0 or of x's rank and broadcasting to it, or not of x's wide dtype."""
+    """Raise unless each parameter has x's wide dtype, and rank 0 or x's rank and a shape that broadcasts to x."""
     names = FAMILIES[family].parameters
     if not parameters or len(parameters) % len(names):
         raise TypeError(f"{family} takes ({', '.join(names)}) for each term, and got {len(parameters)} parameters")

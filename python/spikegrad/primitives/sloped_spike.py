@@ -1,11 +1,10 @@
-"""`sloped_spike`: the Heaviside step of x with a given slope as its derivative; what a user's own surrogate becomes.
+"""`sloped_spike`: the Heaviside step of x with a given slope as its derivative, the primitive of users' surrogates.
 
     sloped_spike x slope [followed]  ->  1 where x >= 0, else 0, of x's shape and dtype
 
-Its tangent is `x_dot * slope`, and where an operand is followed, its tangent is added. The slope is an operand and not
-found by a call within a rule: so every transformation sees what it depends on, and derivatives of every order are those
-of the slope. And this is a primitive since a custom rule would not do: jax drops custom rules when it differentiates a
-scan twice.
+The tangent is `x_dot * slope`, plus the tangent of each followed operand. The slope is an operand, not the result of a
+call inside a rule. So every transformation sees the values on which it depends, and higher derivatives are the
+derivatives of the slope. A `jax.custom_jvp` would not do: jax drops custom rules when it differentiates a scan twice.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ evaluate_by_jit(sloped_spike_p)
 
 
 def sloped_spike(x: Array, slope: Array, *followed: Array) -> Array:
-    """Binds `sloped_spike`; all operands have x's shape and dtype."""
+    """Bind `sloped_spike`. All operands have x's shape and dtype."""
     return bind(sloped_spike_p, x, slope, *followed, kernels=current_policy())
 
 
 @sloped_spike_p.def_abstract_eval
 def _abstract_eval(x: ShapedArray, *slopes: ShapedArray, kernels: Policy) -> ShapedArray:
-    # Whatever lax.mul refuses of x * slope is refused: other shapes, dtypes, explicit shardings.
+    # Refuse what lax.mul refuses for x * slope: other shapes, dtypes, explicit shardings.
     for slope in slopes:
         mul_p.abstract_eval(x, slope)
     return x

@@ -2,8 +2,8 @@
 
     spike[family] x *parameters  ->  1 where x >= 0, else 0, of x's shape and dtype
 
-The parameters are those of the surrogate. The value does not depend on them; they are operands because the derivative
-does, and so that a changed value compiles nothing.
+The parameters belong to the surrogate. The value does not depend on them. They are operands because the derivative
+depends on them, and because a changed operand does not recompile.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ evaluate_by_jit(spike_p)
 
 
 def spike(x: Array, *parameters: Array, family: str) -> Array:
-    """Binds `spike`; parameters of rank 0, or of x's rank and broadcasting to x, in the wide dtype of x."""
+    """Bind `spike`. The parameters have x's wide dtype, and rank 0 or x's rank and a shape that broadcasts to x."""
     return bind(spike_p, x, *parameters, family=family, kernels=current_policy())
 
 

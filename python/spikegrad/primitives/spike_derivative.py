@@ -1,12 +1,12 @@
-"""`spike_derivative`: every derivative of a surrogate, times a cotangent; closed under differentiation.
+"""`spike_derivative`: a derivative of a surrogate times a cotangent. The primitive is closed under differentiation.
 
     spike_derivative[family, order] x t *parameters  ->  t g^(order)(x), of x's shape and dtype
 
-Order -1 is the integral of g from -infinity: the smooth function behind a surrogate, by the same rules.
+Order -1 is the integral of g from -infinity, the smooth function behind a surrogate. It has the same rules.
 
-It is linear in t, which has x's shape or rank 0; rank 0 serves `surrogate_grad`, Jacobians and batching without an
-array of ones. Its transpose is itself, its JVP in x is itself at the next order, its JVPs in the parameters are itself
-again, by the closed forms of families.py.
+The primitive is linear in t, which has x's shape or rank 0. With rank 0, `surrogate_grad`, Jacobians and batching need
+no array of ones. The transpose is the primitive itself. The JVP in x is the primitive at the next order. The JVPs in
+the parameters are the primitive again, by the closed forms of families.py.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from spikegrad.primitives.families import FAMILIES
 from spikegrad.primitives.operand_checks import check_parameters
 
 HIGHEST_ORDER = 64
-"""As in csrc/math/family.h, which tells why there is one."""
+"""Equals kHighestOrder in csrc/math/family.h, which gives the reason."""
 
 spike_derivative_p = Primitive("spike_derivative")
 evaluate_by_jit(spike_derivative_p)
 
 
 def spike_derivative(x: Array, t: Array, *parameters: Array, family: str, order: int) -> Array:
-    """Binds `spike_derivative`; t has x's dtype; parameters as `spike` takes them."""
+    """Bind `spike_derivative`. t has x's dtype; the parameters are as for `spike`."""
     kernels = current_policy()
     return bind(spike_derivative_p, x, t, *parameters, family=family, order=order, kernels=kernels)
 
@@ -56,7 +56,7 @@ def _abstract_eval(
         if t.dtype != x.dtype:
             raise TypeError(f"t must have the dtype of x, {x.dtype}, and has {t.dtype}")
         return x
-    # Whatever lax.mul refuses of x * t is refused: other shapes, dtypes, explicit shardings.
+    # Refuse what lax.mul refuses for x * t: other shapes, dtypes, explicit shardings.
     mul_p.abstract_eval(x, t)
     return x
 
@@ -70,8 +70,8 @@ def _jvp(primals: Any, tangents: Any, *, family: str, order: int, kernels: Polic
     if not isinstance(t_dot, ad.Zero):
         terms.append(derivative(x, t_dot, *parameters, order=order))
     if not all(isinstance(dot, ad.Zero) for dot in (x_dot, *parameter_dots)):
-        # Products of more than t and one g are formed in the wide dtype and rounded once: in float16, x_dot * t and
-        # sigma * g'' leave the range where their products with the rest do not.
+        # Compute these products in the wide dtype and round once. In float16, x_dot * t and sigma * g'' can overflow
+        # although the whole product does not.
         wide = wide_dtype(out.dtype)
         wide_x, wide_t = lax.convert_element_type(x, wide), lax.convert_element_type(t, wide)
         wide_terms = []
@@ -123,8 +123,8 @@ def _batch(axis_data: Any, operands: Any, dims: Any, *, family: str, order: int,
         return derivative(x_batched, batch.array(t, t_dim), *parameters), dim
     if g_is_mapped and t_dim is None and t_rank == 0:
         return derivative(x_batched, t, *parameters), dim
-    # Only one of g and t has the mapped dimension: g at t = 1, on x as it is, times t by a multiplication that XLA
-    # fuses with the broadcast; in the wide dtype, so that a half is rounded once here too.
+    # Only one of g and t has the mapped dimension. Compute g at t = 1 on the unbatched x, and multiply by t: XLA fuses
+    # the product with the broadcast. The wide dtype makes a half round once here too.
     wide = wide_dtype(x.dtype)
     g = derivative(lax.convert_element_type(x_batched, wide), jnp.ones((), wide), *parameters)
     product = batch.array(g, dim if g_is_mapped else None) * batch.array(lax.convert_element_type(t, wide), t_dim)
