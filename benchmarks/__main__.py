@@ -9,22 +9,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import (
+from benchmarks.measured import (
     accuracy,
-    environment,
     import_time,
     lif_memory,
     lif_rows,
     model_rows,
     other_settings,
-    plot,
-    report,
     spike_rows,
     unrolled_rows,
 )
-from benchmarks.goals import verdicts
-from benchmarks.page_sizes import huge_shares
-from benchmarks.results import Results
+from benchmarks.reported import plot, report
+from benchmarks.reported.goals import verdicts
+from benchmarks.reported.results import Results
+from benchmarks.timing import environment
+from benchmarks.timing.page_sizes import huge_shares
 
 SECTIONS = ("spike", "model", "unrolled", "lif", "accuracy", "import")
 

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import spikingjelly_rows
-from benchmarks.gpu_report import read_results, report
-from benchmarks.steps import OUT_OF_TIME, Outcome, Step, run_steps
+from benchmarks.measured import spikingjelly_rows
+from benchmarks.reported.gpu_report import read_results, report
+from benchmarks.timing.steps import OUT_OF_TIME, Outcome, Step, run_steps
 
 ROOT = Path(__file__).parent.parent
 BUDGET = 465.0  # seconds for all steps: eight minutes, less what starting and reporting take
@@ -73,8 +73,8 @@ def gpu_steps(out: Path, wheel: Path | None) -> list[Step]:
     sanitizer = "compute-sanitizer --error-exitcode 1 --target-processes all --report-api-errors no"
     of_ours = "--kernel-regex kns=spikegrad"
     cases = f"{pytest} -m {GPU_ONLY} -k"
-    rows = _quoted(sys.executable, "-m", "benchmarks.gpu_rows", "--out", out / "rows.json")
-    theirs = _quoted(sys.executable, "-m", "benchmarks.spikingjelly_rows", "--out", out / "spikingjelly.json")
+    rows = _quoted(sys.executable, "-m", "benchmarks.measured.gpu_rows", "--out", out / "rows.json")
+    theirs = _quoted(sys.executable, "-m", "benchmarks.measured.spikingjelly_rows", "--out", out / "spikingjelly.json")
     first = [
         _package(site, out / "build", wheel),
         Step("GPU tests, CUDA graphs on and off", [f"{g} -m {GPU_ONLY}" for g in graphs], GPU_TESTS, on_gpu),
@@ -108,7 +108,7 @@ def dry_steps(out: Path, wheel: Path | None, build: bool) -> list[Step]:
         found = importlib.util.find_spec("spikegrad")
         skipped = f"the installed one is taken: {found.origin}" if found else ""
         package = Step("package", ["echo 'spikegrad is not installed'; false"], 1.0, skipped=skipped, needed=True)
-    rows = _quoted(sys.executable, "-m", "benchmarks.gpu_rows", "--tiny", "--out", out / "rows.json")
+    rows = _quoted(sys.executable, "-m", "benchmarks.measured.gpu_rows", "--tiny", "--out", out / "rows.json")
     collect = f"{_quoted(sys.executable)} -m pytest -q -p no:cacheprovider --collect-only -m"
     return [
         # First, since what an earlier step leaves of its time would be there for this one.

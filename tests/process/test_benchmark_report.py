@@ -10,21 +10,21 @@ pytestmark = [pytest.mark.host_only, needs_benchmarks]
 
 
 def timings_of(seconds):
-    from benchmarks.interleaved_timing import Timing
+    from benchmarks.timing.interleaved_timing import Timing
 
     return {name: Timing(median, median, median, rounds=7, repetitions=1) for name, median in seconds.items()}
 
 
 def comparison(auto, kernels, fused, timed_as=None):
     """Beside a formula that takes 1 s; each competitor has a program of its own, unless `timed_as` names another."""
-    from benchmarks.comparison import Comparison
+    from benchmarks.timing.comparison import Comparison
 
     timings = timings_of({"auto": auto, "kernels": kernels, "fused": fused, "jax.numpy": 1.0})
     return Comparison(timings, {name: name for name in timings} | (timed_as or {}), others=0.0)
 
 
 def lif_row(case, direction, ours, **opponents):
-    from benchmarks.lif_rows import LifRow
+    from benchmarks.measured.lif_rows import LifRow
 
     timings = timings_of({"auto": ours, **opponents})
     probed = {"scan": 2.0, "vmap of scan": 1.0}
@@ -34,9 +34,9 @@ def lif_row(case, direction, ours, **opponents):
 @pytest.fixture
 def results():
     """Layers alone 4x and 9x as fast as the fastest scan, and slower wherever there is no target."""
-    from benchmarks.lif_memory import Memory, MemoryRow
-    from benchmarks.lif_rows import BACKWARD, FORWARD, VJP, WEIGHTED_SUM, Case
-    from benchmarks.results import Results
+    from benchmarks.measured.lif_memory import Memory, MemoryRow
+    from benchmarks.measured.lif_rows import BACKWARD, FORWARD, VJP, WEIGHTED_SUM, Case
+    from benchmarks.reported.results import Results
 
     layer, batch = Case(100, None, 512), Case(500, 16, 512)
     rows = [
@@ -76,9 +76,9 @@ def results():
 
 
 def rows_of_spikes():
-    from benchmarks.model_rows import ModelRow
-    from benchmarks.spike_rows import SpikeRow
-    from benchmarks.unrolled_rows import UnrolledRow
+    from benchmarks.measured.model_rows import ModelRow
+    from benchmarks.measured.spike_rows import SpikeRow
+    from benchmarks.measured.unrolled_rows import UnrolledRow
 
     formula = {"auto": "jax.numpy", "fused": "jax.numpy"}
     return {
@@ -97,7 +97,7 @@ def rows_of_spikes():
 
 
 def test_verdicts_on_the_spike_are_about_the_default_policy(results):
-    from benchmarks.goals import verdicts
+    from benchmarks.reported.goals import verdicts
 
     found = {verdict.what: verdict for verdict in verdicts(results)}
     mean = found["spike, float32: geometric mean of forward and VJP"]
@@ -111,8 +111,8 @@ def test_verdicts_on_the_spike_are_about_the_default_policy(results):
 
 
 def test_verdicts_on_accuracy(results):
-    from benchmarks.accuracy import Errors
-    from benchmarks.goals import verdicts
+    from benchmarks.measured.accuracy import Errors
+    from benchmarks.reported.goals import verdicts
 
     def errors(name, order, normal_ulp, ulp):
         return Errors("Sigmoid", "float32", order, name, normal_ulp, ulp, relative=0.0, worst_x=0.0, points=1)
@@ -127,7 +127,7 @@ def test_verdicts_on_accuracy(results):
 
 
 def test_verdicts_on_layers(results):
-    from benchmarks.goals import verdicts
+    from benchmarks.reported.goals import verdicts
 
     found = {verdict.what: verdict for verdict in verdicts(results)}
     assert [(verdict.value, verdict.word) for what, verdict in found.items() if what.startswith("LIF, forward")] == [
@@ -157,7 +157,7 @@ def test_equal_programs_are_found():
     import jax
     import jax.numpy as jnp
 
-    from benchmarks.programs import same_programs
+    from benchmarks.timing.programs import same_programs
 
     functions = {"a": lambda x: 2 * x + 1, "b": lambda y: y * 2 + 1, "c": lambda x: 3 * x + 1}
     jitted = {name: jax.jit(function) for name, function in functions.items()}
@@ -169,7 +169,7 @@ def lines_with(text, *cells):
 
 
 def test_report_on_layers(results):
-    from benchmarks.report import markdown
+    from benchmarks.reported.report import markdown
 
     text = markdown(results)
     (forward,) = lines_with(text, "100 x 512", "float32", "vmap of scan")
@@ -187,7 +187,7 @@ def test_report_on_layers(results):
 
 
 def test_report_on_spikes(results):
-    from benchmarks.report import markdown
+    from benchmarks.reported.report import markdown
 
     text = markdown(results)
     forward, vjp = (line for line in lines_with(text, "1e+02", "1.00 s")[:2])
@@ -200,23 +200,23 @@ def test_report_on_spikes(results):
 
 
 def test_rows_of_spikes_come_back_from_json(results):
-    from benchmarks.spike_rows import SpikeRow
+    from benchmarks.measured.spike_rows import SpikeRow
 
     for row in results.spike:
         assert SpikeRow.from_json(json.loads(json.dumps(dataclasses.asdict(row)))) == row
 
 
 def test_rows_of_layers_come_back_from_json(results):
-    from benchmarks.lif_rows import LifRow
+    from benchmarks.measured.lif_rows import LifRow
 
     for row in results.lif:
         assert LifRow.from_json(json.loads(json.dumps(dataclasses.asdict(row)))) == row
 
 
 def test_the_layers_that_are_compared_compute_the_same():
-    from benchmarks.competitor_names import AUTO
-    from benchmarks.competitors import OPPONENTS, layers
-    from benchmarks.lif_rows import QUICK, _check_agreement, problem
+    from benchmarks.measured.competitor_names import AUTO
+    from benchmarks.measured.competitors import OPPONENTS, layers
+    from benchmarks.measured.lif_rows import QUICK, _check_agreement, problem
 
     compared = layers()
     assert list(compared) == [AUTO, *OPPONENTS]
@@ -230,7 +230,7 @@ def test_competitors_keep_their_policies_whatever_the_process_has(policy):
     import jax.numpy as jnp
     import spikegrad
 
-    from benchmarks.competitors import spikes, vjp
+    from benchmarks.measured.competitors import spikes, vjp
 
     with spikegrad.kernels(policy):
         compared = spikes()

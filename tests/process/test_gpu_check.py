@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.host_only, needs_benchmarks]
 
 def run(steps, folder):
     """The outcomes, and how many there were at each report."""
-    from benchmarks.steps import run_steps
+    from benchmarks.timing.steps import run_steps
 
     reported = []
     outcomes = run_steps(steps, folder, folder, lambda outcomes: reported.append(len(outcomes)))
@@ -19,7 +19,7 @@ def run(steps, folder):
 
 
 def test_a_step_that_is_out_of_time_is_ended_and_the_later_ones_run(tmp_path):
-    from benchmarks.steps import OUT_OF_TIME, PASSED, SKIPPED, Step
+    from benchmarks.timing.steps import OUT_OF_TIME, PASSED, SKIPPED, Step
 
     steps = [
         Step("quick", ["echo one", "echo $WORD"], 0.5, {"WORD": "two"}),
@@ -39,14 +39,14 @@ def test_a_step_that_is_out_of_time_is_ended_and_the_later_ones_run(tmp_path):
 
 
 def test_what_a_step_leaves_of_its_time_is_there_for_the_next(tmp_path):
-    from benchmarks.steps import PASSED, Step
+    from benchmarks.timing.steps import PASSED, Step
 
     outcomes, _ = run([Step("quick", ["true"], 10), Step("longer than its limit", ["sleep 0.5"], 0.01)], tmp_path)
     assert [outcome.result for outcome in outcomes] == [PASSED, PASSED]
 
 
 def test_nothing_runs_after_a_step_that_is_needed_and_fails(tmp_path):
-    from benchmarks.steps import SKIPPED, Step
+    from benchmarks.timing.steps import SKIPPED, Step
 
     outcomes, reported = run([Step("build", ["false"], 5, needed=True), Step("tests", ["true"], 5)], tmp_path)
     assert [outcome.result for outcome in outcomes] == ["failed (1)", SKIPPED]
@@ -67,20 +67,20 @@ def test_all_steps_fit_into_eight_minutes_and_the_last_has_some_of_it(tmp_path, 
 
 
 def device(seconds):
-    from benchmarks.gpu_results import DEVICE, CallTime
+    from benchmarks.reported.gpu_results import DEVICE, CallTime
 
     return CallTime(seconds, DEVICE, 1)
 
 
 def by_wall_clock(seconds):
-    from benchmarks.gpu_results import WALL_CLOCK, CallTime
+    from benchmarks.reported.gpu_results import WALL_CLOCK, CallTime
 
     return CallTime(seconds, WALL_CLOCK)
 
 
 def results(time=device):
     """A copy with 1 TB/s, and layers, models and spikes beside it."""
-    from benchmarks.gpu_results import BACKWARD, BOTH, FORWARD, GRADIENT, VJP, GpuResults, Row
+    from benchmarks.reported.gpu_results import BACKWARD, BOTH, FORWARD, GRADIENT, VJP, GpuResults, Row
 
     large, few, size = (128, 1 << 20), (500, 8192), 10**8
     array = 4 * 128 * (1 << 20)
@@ -123,7 +123,7 @@ def results(time=device):
 
 
 def test_verdicts_are_about_device_times():
-    from benchmarks.gpu_goals import verdicts
+    from benchmarks.reported.gpu_goals import verdicts
 
     found = {verdict.what: (verdict.value, verdict.word) for verdict in verdicts(results())}
     assert found["lif, float32, 128 x 1048576: forward, of a copy"] == ("0.950", "met")
@@ -142,14 +142,15 @@ def test_verdicts_are_about_device_times():
 
 
 def test_nothing_is_held_against_the_wall_clock():
-    from benchmarks.gpu_goals import verdicts
+    from benchmarks.reported.gpu_goals import verdicts
 
     assert {(verdict.value, verdict.word) for verdict in verdicts(results(by_wall_clock))} == {("not measured", "-")}
 
 
 def test_what_is_measured_has_a_row_for_every_target():
-    from benchmarks import gpu_goals, spikingjelly_rows
-    from benchmarks.gpu_rows import Extent
+    from benchmarks.measured import spikingjelly_rows
+    from benchmarks.measured.gpu_rows import Extent
+    from benchmarks.reported import gpu_goals
 
     measured = {((steps, neurons), dtype) for steps, neurons, dtype in Extent().layers}
     assert {(target.shape, target.dtype) for target in gpu_goals.LAYERS} <= measured
@@ -160,8 +161,8 @@ def test_what_is_measured_has_a_row_for_every_target():
 
 
 def test_a_report_of_a_run_that_was_ended_early():
-    from benchmarks.gpu_report import report
-    from benchmarks.steps import OUT_OF_TIME, Outcome
+    from benchmarks.reported.gpu_report import report
+    from benchmarks.timing.steps import OUT_OF_TIME, Outcome
 
     outcomes = [Outcome("measurements", OUT_OF_TIME, 170.0, "the last line", good=False)]
     text = report([("commit", "abc")], outcomes, 3, results())
@@ -178,7 +179,7 @@ def test_a_report_of_a_run_that_was_ended_early():
 
 
 def test_times_by_the_wall_clock_are_marked():
-    from benchmarks.gpu_report import measurements
+    from benchmarks.reported.gpu_report import measurements
 
     found = results(by_wall_clock)
     found.note = "jax's backend is cpu: no device times"
@@ -188,7 +189,7 @@ def test_times_by_the_wall_clock_are_marked():
 
 
 def test_results_come_back_from_their_file(tmp_path):
-    from benchmarks.gpu_results import GpuResults
+    from benchmarks.reported.gpu_results import GpuResults
 
     written = results()
     written.write(tmp_path / "rows.json")
@@ -198,7 +199,7 @@ def test_results_come_back_from_their_file(tmp_path):
 
 
 def test_the_time_of_a_call_is_the_median_without_the_gaps_between_kernels():
-    from benchmarks.device_time import call_time
+    from benchmarks.timing.device_time import call_time
 
     def call(start, kernel):  # two kernels, the second of which overlaps the first
         return [(start, start + kernel), (start + kernel / 2, start + 2 * kernel)]
@@ -226,7 +227,7 @@ def test_kernels_are_read_from_a_profile(tmp_path):
     """Written in the way of jax's profiler: a folder of folders with one file, a plane for each device and the host."""
     from jax.profiler import ProfileData
 
-    from benchmarks.device_time import _device_events
+    from benchmarks.timing.device_time import _device_events
 
     folder = tmp_path / "plugins" / "profile" / "2026_11_28"
     folder.mkdir(parents=True)
@@ -239,8 +240,8 @@ def test_without_a_gpu_the_wall_clock_is_taken():
     import jax
     import jax.numpy as jnp
 
-    from benchmarks.device_time import DeviceClock
-    from benchmarks.gpu_results import WALL_CLOCK
+    from benchmarks.reported.gpu_results import WALL_CLOCK
+    from benchmarks.timing.device_time import DeviceClock
 
     clock = DeviceClock()
     found = clock(jax.jit(jnp.sin), [(jnp.ones(3),), (jnp.zeros(3),)], calls=3)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from benchmarks import accuracy, lif_rows, model_rows, unrolled_rows
-from benchmarks.comparison import Comparison
-from benchmarks.competitor_names import AUTO, BRAINTOOLS, FORMULA, FUSED, KERNELS
-from benchmarks.competitors import OPPONENTS, POLICIES, SCAN
-from benchmarks.goals import verdicts
-from benchmarks.lif_rows import LifRow
-from benchmarks.other_settings import HUGE_PAGES, NO_HAND_OVER
-from benchmarks.results import Results, geometric_mean
-from benchmarks.spike_rows import SpikeRow
-from benchmarks.tables import table
-from benchmarks.verdict import MISSING
+from benchmarks.measured import accuracy, lif_rows, model_rows, unrolled_rows
+from benchmarks.measured.competitor_names import AUTO, BRAINTOOLS, FORMULA, FUSED, KERNELS
+from benchmarks.measured.competitors import OPPONENTS, POLICIES, SCAN
+from benchmarks.measured.lif_rows import LifRow
+from benchmarks.measured.other_settings import HUGE_PAGES, NO_HAND_OVER
+from benchmarks.measured.spike_rows import SpikeRow
+from benchmarks.reported.goals import verdicts
+from benchmarks.reported.results import Results, geometric_mean
+from benchmarks.reported.tables import table
+from benchmarks.reported.verdict import MISSING
+from benchmarks.timing.comparison import Comparison
 
 LINEAR = "Linear + LIF"
 SLOWER, DISTURBED, UNSTEADY, SAME = " ▼", " *", " ~", " ="

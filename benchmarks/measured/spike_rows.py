@@ -21,11 +21,11 @@ import psutil
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.comparison import Comparison, compare
-from benchmarks.competitor_names import GAUSSIAN, KERNELS, SURROGATES
-from benchmarks.competitors import spikes, vjp
-from benchmarks.machine_load import Patience
-from benchmarks.page_sizes import huge_shares
+from benchmarks.measured.competitor_names import GAUSSIAN, KERNELS, SURROGATES
+from benchmarks.measured.competitors import spikes, vjp
+from benchmarks.timing.comparison import Comparison, compare
+from benchmarks.timing.machine_load import Patience
+from benchmarks.timing.page_sizes import huge_shares
 
 FORWARD, VJP = "forward", "VJP"
 DIRECTIONS = (FORWARD, VJP)

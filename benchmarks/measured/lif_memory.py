@@ -14,9 +14,9 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitor_names import AUTO
-from benchmarks.competitors import SCAN, Layer, layers
-from benchmarks.lif_rows import Case, Problem, problem
+from benchmarks.measured.competitor_names import AUTO
+from benchmarks.measured.competitors import SCAN, Layer, layers
+from benchmarks.measured.lif_rows import Case, Problem, problem
 
 STEPS = (64, 256, 1024, 4096)
 NEURONS = 1024

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.competitor_names import FORMULA
+from benchmarks.measured.competitor_names import FORMULA
 
 COPY = "copy"
 SPIKINGJELLY = "SpikingJelly"

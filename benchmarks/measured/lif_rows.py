@@ -33,10 +33,10 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitor_names import AUTO
-from benchmarks.competitors import OPPONENTS, SCAN, SCANS, VMAP, Layer, layers
-from benchmarks.interleaved_timing import Timing, blocking, take_turns
-from benchmarks.machine_load import QUIET, Patience, measure_quietly
+from benchmarks.measured.competitor_names import AUTO
+from benchmarks.measured.competitors import OPPONENTS, SCAN, SCANS, VMAP, Layer, layers
+from benchmarks.timing.interleaved_timing import Timing, blocking, take_turns
+from benchmarks.timing.machine_load import QUIET, Patience, measure_quietly
 
 FORWARD, VJP, BACKWARD, WEIGHTED_SUM = "forward", "vjp", "backward", "weighted sum"
 ALONE_DIRECTIONS = (FORWARD, VJP, BACKWARD)

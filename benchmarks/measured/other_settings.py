@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lif_rows import LifRow
-from benchmarks.spike_rows import SpikeRow
+from benchmarks.measured.lif_rows import LifRow
+from benchmarks.measured.spike_rows import SpikeRow
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Setting:
     Attributes:
         text: how a user would set it.
         environment: variables, besides those that are set already.
-        options: for `benchmarks.spike_rows`.
+        options: for `benchmarks.measured.spike_rows`.
     """
 
     title: str
@@ -65,7 +65,7 @@ def _rows_of(program: str, title: str, setting: Setting, options: Sequence[str])
         file = Path(folder) / "rows.json"
         command = [sys.executable, "-m", program, "--rows", str(file), "--title", title, *options]
         environment = {**os.environ, **setting.environment}
-        subprocess.run(command, check=True, cwd=Path(__file__).parent.parent, env=environment)
+        subprocess.run(command, check=True, cwd=Path(__file__).parents[2], env=environment)
         found: dict[str, Any] = json.loads(file.read_text())
     return found
 
@@ -73,11 +73,11 @@ def _rows_of(program: str, title: str, setting: Setting, options: Sequence[str])
 def measure(setting: Setting, quick: bool) -> Found:
     """The spike's rows, and the share of huge pages under a large result."""
     options = [*setting.options, *["--quick"] * quick]
-    found = _rows_of("benchmarks.spike_rows", setting.title, setting, options)
+    found = _rows_of("benchmarks.measured.spike_rows", setting.title, setting, options)
     return Found([SpikeRow.from_json(row) for row in found["rows"]], found["huge_shares"])
 
 
 def measure_lif(quick: bool) -> list[LifRow]:
     """The rows of the layers that a target is about, with huge pages."""
-    found = _rows_of("benchmarks.lif_rows", f"LIF, {HUGE_PAGES.title}", HUGE_PAGES, ["--quick"] * quick)
+    found = _rows_of("benchmarks.measured.lif_rows", f"LIF, {HUGE_PAGES.title}", HUGE_PAGES, ["--quick"] * quick)
     return [LifRow.from_json(row) for row in found["rows"]]

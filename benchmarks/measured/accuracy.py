@@ -26,9 +26,9 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.competitor_names import AUTO, GAUSSIAN, MULTI_GAUSSIAN, SIGMOID, SURROGATES
-from benchmarks.competitors import ALPHA, SCALE, SIGMA, STEEPNESS, H, S, Spike, spikes, vjp
-from benchmarks.tables import table
+from benchmarks.measured.competitor_names import AUTO, GAUSSIAN, MULTI_GAUSSIAN, SIGMOID, SURROGATES
+from benchmarks.measured.competitors import ALPHA, SCALE, SIGMA, STEEPNESS, H, S, Spike, spikes, vjp
+from benchmarks.reported.tables import table
 
 ORDERS = (0, 1)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.competitor_names import AUTO, FUSED, GAUSSIAN, KERNELS
-from benchmarks.lif_memory import MemoryRow
-from benchmarks.lif_rows import BACKWARD, LINEAR_DIRECTIONS, LifRow
-from benchmarks.model_rows import DIRECTIONS, ModelRow
-from benchmarks.results import Results, geometric_mean
-from benchmarks.spike_rows import SpikeRow
-from benchmarks.unrolled_rows import UnrolledRow
-from benchmarks.verdict import MISSING, Verdict
+from benchmarks.measured.competitor_names import AUTO, FUSED, GAUSSIAN, KERNELS
+from benchmarks.measured.lif_memory import MemoryRow
+from benchmarks.measured.lif_rows import BACKWARD, LINEAR_DIRECTIONS, LifRow
+from benchmarks.measured.model_rows import DIRECTIONS, ModelRow
+from benchmarks.measured.spike_rows import SpikeRow
+from benchmarks.measured.unrolled_rows import UnrolledRow
+from benchmarks.reported.results import Results, geometric_mean
+from benchmarks.reported.verdict import MISSING, Verdict
 
 # Times faster than the formula, under the default policy.
 SPIKE_GEOMETRIC_MEAN, SPIKE_SMALLEST = 2.0, 0.97

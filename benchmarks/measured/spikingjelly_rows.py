@@ -1,4 +1,6 @@
-"""SpikingJelly's LIF layer on a GPU, by its Triton kernels: `python -m benchmarks.spikingjelly_rows --out FILE`.
+"""SpikingJelly's LIF layer on a GPU, by its Triton kernels.
+
+Run it as `python -m benchmarks.measured.spikingjelly_rows --out FILE`.
 
 The recurrence is that of gpu_rows: decay 0.9, threshold 1, reset by subtraction, a Gaussian as the surrogate. It runs
 in a process of its own, apart from jax's memory and streams. The time is from one CUDA event to another. Before the
@@ -16,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_results import BOTH, DEVICE, FORWARD, SPIKINGJELLY, CallTime, GpuResults, Row
+from benchmarks.reported.gpu_results import BOTH, DEVICE, FORWARD, SPIKINGJELLY, CallTime, GpuResults, Row
 
 SHAPES = ((128, 1 << 20), (500, 65_536), (500, 8192), (1000, 512), (4, 1 << 21), (500, 262_144))
 CALLS, WARM_UP, ROUNDS = 20, 3, 5

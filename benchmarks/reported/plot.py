@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmarks.competitor_names import AUTO, KERNELS
-from benchmarks.lif_rows import BACKWARD, FORWARD, VJP, LifRow
-from benchmarks.results import Results
-from benchmarks.spike_rows import SpikeRow
+from benchmarks.measured.competitor_names import AUTO, KERNELS
+from benchmarks.measured.lif_rows import BACKWARD, FORWARD, VJP, LifRow
+from benchmarks.measured.spike_rows import SpikeRow
+from benchmarks.reported.results import Results
 
 # Okabe and Ito's colours, which everybody can tell apart; and a marker each, for print without colour.
 STYLES = {

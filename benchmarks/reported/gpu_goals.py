@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.competitor_names import AUTO, KERNELS
-from benchmarks.gpu_results import (
+from benchmarks.measured.competitor_names import AUTO, KERNELS
+from benchmarks.reported.gpu_results import (
     BACKWARD,
     BOTH,
     DEVICE,
@@ -16,7 +16,7 @@ from benchmarks.gpu_results import (
     GpuResults,
     Row,
 )
-from benchmarks.verdict import Verdict
+from benchmarks.reported.verdict import Verdict
 
 NOT_MEASURED = "not measured"
 

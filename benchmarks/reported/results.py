@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.accuracy import Errors
-from benchmarks.lif_memory import MemoryRow
-from benchmarks.lif_rows import LifRow
-from benchmarks.model_rows import ModelRow
-from benchmarks.spike_rows import SpikeRow
-from benchmarks.unrolled_rows import UnrolledRow
+from benchmarks.measured.accuracy import Errors
+from benchmarks.measured.lif_memory import MemoryRow
+from benchmarks.measured.lif_rows import LifRow
+from benchmarks.measured.model_rows import ModelRow
+from benchmarks.measured.spike_rows import SpikeRow
+from benchmarks.measured.unrolled_rows import UnrolledRow
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """Measures spikegrad on a GPU: layers, models, the spike alone, and derivatives of higher order, all by device time.
 
-`python -m benchmarks.gpu_rows --out FILE` writes the file anew after each row, so that a run that is ended early leaves
-what it has. Each section has its own share of the time, so that a slow one does not take the others'. gpu_check runs
-this and makes a report of it.
+`python -m benchmarks.measured.gpu_rows --out FILE` writes the whole file after each row, so that an interrupted run
+leaves its results. Each section has its own share of the time, so that a slow section does not delay the others.
+gpu_check runs this module and reports its results.
 
 The share of a copy is the bytes that a call has to read and write at least, over its time, over the bandwidth of a
 copy. A layer's forward moves two arrays [T, N], its backward three and the checkpoints that it reads; they are held
@@ -27,14 +27,15 @@ from jax import Array
 from spikegrad.fused import UNROLLED_STEPS
 from tqdm import tqdm
 
-from benchmarks import environment, model_rows, unrolled_rows
-from benchmarks.competitor_names import AUTO, FORMULA, GAUSSIAN, KERNELS, SURROGATES
-from benchmarks.competitors import FORMULAS, POLICIES, spikes, under, vjp
-from benchmarks.device_time import CALLS, DeviceClock, Function, queue
-from benchmarks.gpu_results import BACKWARD, BOTH, COPY, FORWARD, VJP, CallTime, GpuResults, Row
-from benchmarks.interleaved_timing import take_turns
-from benchmarks.lif_rows import CURRENT, DECAY, THRESHOLD
-from benchmarks.programs import compile_all
+from benchmarks.measured import model_rows, unrolled_rows
+from benchmarks.measured.competitor_names import AUTO, FORMULA, GAUSSIAN, KERNELS, SURROGATES
+from benchmarks.measured.competitors import FORMULAS, POLICIES, spikes, under, vjp
+from benchmarks.measured.lif_rows import CURRENT, DECAY, THRESHOLD
+from benchmarks.reported.gpu_results import BACKWARD, BOTH, COPY, FORWARD, VJP, CallTime, GpuResults, Row
+from benchmarks.timing import environment
+from benchmarks.timing.device_time import CALLS, DeviceClock, Function, queue
+from benchmarks.timing.interleaved_timing import take_turns
+from benchmarks.timing.programs import compile_all
 
 COMPARED = (AUTO, KERNELS, FORMULA)
 COPIED = 10**8  # elements of the copy whose bandwidth layers are held against

@@ -13,7 +13,16 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from spikegrad.kernel_policy import Policy
 
-from benchmarks.competitor_names import AUTO, BRAINTOOLS, FORMULA, FUSED, GAUSSIAN, KERNELS, MULTI_GAUSSIAN, SIGMOID
+from benchmarks.measured.competitor_names import (
+    AUTO,
+    BRAINTOOLS,
+    FORMULA,
+    FUSED,
+    GAUSSIAN,
+    KERNELS,
+    MULTI_GAUSSIAN,
+    SIGMOID,
+)
 
 # Everybody's defaults.
 SIGMA = ALPHA = 0.5

@@ -18,10 +18,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 from tqdm import tqdm
 
-from benchmarks.comparison import Comparison, compare
-from benchmarks.competitor_names import AUTO, BRAINTOOLS, FORMULA
-from benchmarks.competitors import Spike, spikes
-from benchmarks.machine_load import Patience
+from benchmarks.measured.competitor_names import AUTO, BRAINTOOLS, FORMULA
+from benchmarks.measured.competitors import Spike, spikes
+from benchmarks.timing.comparison import Comparison, compare
+from benchmarks.timing.machine_load import Patience
 
 FORWARD, GRADIENT = "forward", "gradient"
 DIRECTIONS = (FORWARD, GRADIENT)

@@ -23,11 +23,11 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from benchmarks.comparison import Comparison, compare
-from benchmarks.competitor_names import BRAINTOOLS, FORMULA
-from benchmarks.competitors import Spike, spikes
-from benchmarks.machine_load import Patience
-from benchmarks.model_rows import FORWARD, GRADIENT
+from benchmarks.measured.competitor_names import BRAINTOOLS, FORMULA
+from benchmarks.measured.competitors import Spike, spikes
+from benchmarks.measured.model_rows import FORWARD, GRADIENT
+from benchmarks.timing.comparison import Comparison, compare
+from benchmarks.timing.machine_load import Patience
 
 DECAY = 0.9
 CURRENT = 0.7  # the standard deviation of the currents, for which about a tenth of the neurons spike in a step

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from benchmarks.competitors import spikes
+from benchmarks.measured.competitors import spikes
 
 LARGE = 1 << 24  # elements of float32: more than glibc keeps for later, so that the result has a mapping of its own
 

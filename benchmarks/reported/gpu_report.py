@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.competitor_names import AUTO, FORMULA, KERNELS
-from benchmarks.gpu_goals import model_ratio, verdicts
-from benchmarks.gpu_results import BACKWARD, BOTH, COPY, FORWARD, SPIKINGJELLY, WALL_CLOCK, CallTime, GpuResults, Row
-from benchmarks.steps import Outcome
-from benchmarks.tables import table
-from benchmarks.verdict import MISSING
+from benchmarks.measured.competitor_names import AUTO, FORMULA, KERNELS
+from benchmarks.reported.gpu_goals import model_ratio, verdicts
+from benchmarks.reported.gpu_results import (
+    BACKWARD,
+    BOTH,
+    COPY,
+    FORWARD,
+    SPIKINGJELLY,
+    WALL_CLOCK,
+    CallTime,
+    GpuResults,
+    Row,
+)
+from benchmarks.reported.tables import table
+from benchmarks.reported.verdict import MISSING
+from benchmarks.timing.steps import Outcome
 
 
 def _microseconds(time: CallTime | None) -> str:

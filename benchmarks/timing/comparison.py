@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.competitor_names import AUTO, FORMULA
-from benchmarks.interleaved_timing import Timing, blocking, take_turns
-from benchmarks.machine_load import QUIET, Patience, measure_quietly
-from benchmarks.programs import same_programs
+from benchmarks.measured.competitor_names import AUTO, FORMULA
+from benchmarks.timing.interleaved_timing import Timing, blocking, take_turns
+from benchmarks.timing.machine_load import QUIET, Patience, measure_quietly
+from benchmarks.timing.programs import same_programs
 
 
 @dataclass(frozen=True)

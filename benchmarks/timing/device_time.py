@@ -18,7 +18,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.gpu_results import DEVICE, WALL_CLOCK, CallTime
+from benchmarks.reported.gpu_results import DEVICE, WALL_CLOCK, CallTime
 
 CALLS = 20
 WARM_UP = 3

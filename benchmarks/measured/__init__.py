@@ -1,0 +1,1 @@
+"""What is measured: the rows, and the competitors in them."""

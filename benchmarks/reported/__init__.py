@@ -1,0 +1,1 @@
+"""What is reported: results, targets, tables, plots."""

@@ -1,0 +1,1 @@
+"""How it is measured: clocks, interleaved calls, the load of the machine."""
