@@ -274,7 +274,7 @@ def test_lengths_and_checkpoints(steps, form, order, dtype, launches):
 @orders
 @pytest.mark.parametrize("form", FORMS)
 def test_a_layer_without_steps(form, order, dtype, launches):
-    """A layer without steps returns its first state and cotangents, on both backends."""
+    """Without steps, states and cotangents pass through unchanged, on both backends."""
     launches(2, form)
     inputs = Inputs(dtype, (1, 0, 8))
     rule = options(order, "subtract", False, 1)

@@ -1,4 +1,4 @@
-"""The test mesh, and checks that a partitioned program has no collectives."""
+"""The test mesh, and the collectives that a partitioned program must not contain."""
 
 import re
 

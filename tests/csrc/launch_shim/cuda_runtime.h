@@ -87,8 +87,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const std::unique_ptr<char[]> shared(new char[shared_bytes]);
   std::memset(shared.get(), 0xff, shared_bytes);
   launch_shim::dynamic_shared_memory = shared.get();
-  // A thread that has left the kernel waits at `finished`, not at `synchronised`. So a missing __syncthreads() hangs
-  // here, as on the device.
+  // A thread that has left the kernel waits at `finished`, not at `synchronised`. So a kernel hangs here if
+  // it would hang on the device.
   std::barrier<> synchronised(block.x), finished(block.x);
   launch_shim::threads_of_block = &synchronised;
   const auto run = [&](unsigned thread) {
