@@ -1,23 +1,23 @@
-# make demo | test | bench | lint: each sets up all it needs in .venv, and works offline once it has.
+# make demo | test | bench | lint: each target installs its requirements into .venv. Later runs work offline.
 #
-#   make demo      train spiking networks on handwritten digits and on voices; pictures in out/demo
-#   make check     run some tests seconds after an edit of Python or C++: make check T=tests/spike/test_contract.py
-#   make test      the test-suite
-#   make bench     measure against jax.numpy and braintools; tables, JSON and plots in out/bench (20 minutes)
-#   make lint      ruff, mypy, clang-format
-#   make libraries the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in two environments of their own
-#   make torch     lif against SpikingJelly and snnTorch, spike by spike, with torch for CPUs beside the tests' environment
-#   make cuda      what can be shown of the CUDA module without a GPU: its machine code, and XLA compiling for an H100
+#   make demo      train spiking networks on handwritten digits and spoken vowels; pictures in out/demo
+#   make check     run selected tests seconds after an edit of Python or C++: make check T=tests/spike/test_contract.py
+#   make test      run the test suite
+#   make bench     compare speed with jax.numpy and braintools; tables, JSON and plots in out/bench (20 minutes)
+#   make lint      run ruff, mypy and clang-format
+#   make libraries test the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in two separate environments
+#   make torch     compare lif with SpikingJelly and snnTorch, spike by spike, with a CPU build of torch
+#   make cuda      check the CUDA module without a GPU: its machine code, and XLA compiling for an H100
 #   make counts    write the tables of docs/machine_code.md from the built CUDA module
-#   make docs      build the documentation site in out/docs; each link and each page is checked
+#   make docs      build the documentation site in out/docs, and check every link and page
 #   make gallery   draw each surrogate for docs/gallery.md
-#   make gpu-dry-run  the check of a GPU, on a CPU: its selections, time limits and report, with tiny sizes (1 minute)
-#   make installs  what a build refuses, needs and leaves alone: compiler flags, each Python's jaxlib, a read-only source tree
-#   make versions  the test-suite on the oldest jax that serves and on the newest there is
-#   make policies  the primitives' rules with the default kernel policy, sharding and threads without kernels too
-#   make asan      the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
-#   make tsan      the threading tests under ThreadSanitizer
-#   make clang     build and test with clang++ (which has to be installed)
+#   make gpu-dry-run  run the GPU check on a CPU with tiny sizes: its selections, time limits and report (1 minute)
+#   make installs  check builds: rejected compiler flags, each Python's jaxlib, a read-only source tree
+#   make versions  run the test suite on the oldest supported and the newest jax
+#   make policies  test the primitives' rules with the default kernel policy, and sharding and threads without kernels
+#   make asan      run the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make tsan      run the threading tests under ThreadSanitizer
+#   make clang     build and test with clang++ (must be installed)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -27,7 +27,7 @@ SHELL := /bin/bash
 
 comma := ,
 
-# A Python by its version: the one on PATH if it runs (pyenv's stand-ins may not), or wherever pyenv keeps it.
+# The Python of a version: from PATH if it runs (a pyenv shim may not), otherwise from pyenv's versions.
 find-python = $(firstword $(shell python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null || \
 	ls -d $$(pyenv root 2>/dev/null)/versions/$(1).*/bin/python 2>/dev/null))
 PYTHON311 ?= $(call find-python,3.11)
@@ -37,12 +37,13 @@ PYTHON313 ?= $(call find-python,3.13)
 SOURCES := $(shell find csrc python cmake tests/csrc -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
 # Prints build-system.requires.
 BUILD_NEEDS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
-# As the build of the CUDA module from wheels requires (pyproject.toml).
+# The same compiler packages as a build with SPIKEGRAD_CUDA=wheels (pyproject.toml).
 CUDA_NEEDS := $(foreach package,cuda-nvcc cuda-crt nvvm cuda-runtime cuda-cccl,"nvidia-$(package)==13.0.*")
 PIP := -m pip install --quiet --disable-pip-version-check
 
-# .venv/build-V: all that the build of a wheel for Python V needs, with the module for the tests. .venv/wheel-V/done: that wheel.
-# The machine code is looked at in the first one alone, so the other has one architecture and is built in half the time.
+# .venv/build-V has all requirements for a wheel for Python V, with the test modules. .venv/wheel-V/done marks that
+# wheel. Only the 3.11 wheel's machine code is checked. So the 3.13 wheel has one architecture, and builds in half the
+# time.
 .venv/build-%/done: pyproject.toml
 	python=$(PYTHON$(subst .,,$*)); test -n "$$python" || { echo "needs Python $*"; exit 1; }; "$$python" -m venv $(@D)
 	$(@D)/bin/python -c '$(BUILD_NEEDS)' > $(@D)/requirements.txt
@@ -56,7 +57,8 @@ build-wheel = rm -rf $(1) && SPIKEGRAD_CUDA=$(4) .venv/build-$(2)/bin/python -m 
 .venv/wheel-%/done: .venv/build-%/done $(SOURCES)
 	$(call build-wheel,$(@D),$*,$(if $(filter 3.13,$*),-Ccmake.define.CMAKE_CUDA_ARCHITECTURES=90-real),ON)
 
-# An environment: $(call environment,name,python,wheel,jax,extras). The wheel of 3.13 is for 3.12 too, without the tests' modules.
+# An environment: $(call environment,name,python,wheel,jax,extras). Python 3.12 uses the 3.13 wheel, without the test
+# modules.
 define environment
 .venv/$(1)/packages: .venv/wheel-$(3)/done pyproject.toml
 	test -n "$$(PYTHON$(subst .,,$(2)))" || { echo "needs Python $(2)"; exit 1; }
@@ -77,9 +79,9 @@ $(eval $(call environment,libraries-newest,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.
 RUN := .venv/main/bin/python
 PYTEST := -m pytest -q -n auto
 
-# The environment for work on the code: an editable installation, and a CPU module that ninja rebuilds in build/check.
-# A debug build compiles in a fifth of the time and has equal results. scikit-build-core could rebuild at each import
-# (editable.rebuild); then every process that a test starts would do so.
+# The environment for development: an editable installation, and a CPU module that ninja rebuilds in build/check. A
+# debug build compiles in a fifth of the time and gives equal results. editable.rebuild of scikit-build-core is off: it
+# would rebuild in every process that a test starts.
 .venv/check/done: pyproject.toml
 	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
 	test -x $(@D)/bin/python || "$(PYTHON311)" -m venv $(@D)
@@ -92,7 +94,7 @@ PYTEST := -m pytest -q -n auto
 
 # A pytest selection: files, folders, test::names and options.
 T ?= tests/spike/test_contract.py tests/neurons/test_lif.py -k "documented or docstring or special_values and float32"
-# Only tests of kernels use the modules for tests, which take a minute to build.
+# Only the kernel tests use the test modules, which take a minute to build.
 NEEDS_TEST_MODULES := $(findstring tests/kernels,$(T))
 check: export SPIKEGRAD_REQUIRE_TEST_MODULES := $(if $(NEEDS_TEST_MODULES),1)
 check: .venv/check/done
@@ -106,28 +108,30 @@ demo: .venv/main/done
 	$(RUN) examples/digits.py --out out/demo
 	$(RUN) examples/vowels.py --out out/demo
 
-# In the wheels of these environments there is a CUDA module, or its tests fail.
+# Wheels of these environments must contain the CUDA module; tests fail otherwise.
 test versions: export SPIKEGRAD_REQUIRE_CUDA := 1
-# Of these, the environment with what the benchmarks need.
+# Only this environment must have the packages for the benchmarks.
 test: export SPIKEGRAD_REQUIRE_BENCHMARKS := 1
-# The builds with the modules for tests.
+# These builds must contain the test modules.
 test versions asan tsan clang: export SPIKEGRAD_REQUIRE_TEST_MODULES := 1
 
 test: .venv/main/done
 	$(RUN) $(PYTEST)
 
-# The pages of the documentation whose code needs these libraries, which `make test` skips.
+# Documentation pages whose code needs these libraries. `make test` skips them.
 libraries torch: export SPIKEGRAD_REQUIRE_LIBRARIES := 1
 
-# The releases for Python 3.11, and the newest ones, which need 3.12. Those libraries' own warnings are theirs.
+# Releases for Python 3.11, and the newest releases, which need Python 3.12. -W default: warnings of these libraries are
+# not errors.
 libraries: .venv/libraries/done .venv/libraries-newest/done
 	.venv/libraries/bin/python $(PYTEST) -W default tests/with_libraries
 	.venv/libraries-newest/bin/python $(PYTEST) -W default tests/with_libraries
 	.venv/libraries/bin/python -m pytest -q -W default tests/process/test_docs.py -k "braintools or spyx"
 	.venv/libraries-newest/bin/python -m pytest -q -W default tests/process/test_docs.py -k "braintools or spyx"
 
-# Without what else they depend on, of which most is for more than neurons; what is needed .venv/main has. PyPI's torch is for
-# CUDA and does not load so: where pip knows of no other, PIP_EXTRA_INDEX_URL has to name PyTorch's index of CPU builds.
+# --no-deps: .venv/main has the dependencies that are needed, and most others are not for neurons. PyPI's torch is built
+# for CUDA and does not import this way. If pip has no index with CPU builds, set PIP_EXTRA_INDEX_URL to PyTorch's index
+# of CPU builds.
 .venv/torch/done: .venv/main/done pyproject.toml
 	rm -rf $(@D)
 	$(RUN) $(PIP) --no-deps --no-compile --target $(@D)/site $$(sed -n 's/^torch-libraries = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
@@ -137,7 +141,7 @@ torch: .venv/torch/done
 	PYTHONPATH=.venv/torch/site $(RUN) $(PYTEST) -W default tests/with_torch
 	PYTHONPATH=.venv/torch/site $(RUN) -m pytest -q -W default tests/process/test_docs.py -k "snntorch or spikingjelly"
 
-# XLA:GPU by itself, which needs ptxas and libdevice of the compiler's wheels and no other library of CUDA's.
+# XLA:GPU without a GPU. It needs ptxas and libdevice from the compiler's wheels, and no other CUDA library.
 .venv/cuda/done: .venv/main/done pyproject.toml
 	rm -rf $(@D)
 	$(RUN) $(PIP) --no-deps --no-compile --target $(@D)/site jax-cuda13-pjrt==0.10.2 jax-cuda13-plugin==0.10.2 \
@@ -145,8 +149,8 @@ torch: .venv/torch/done
 	  auditwheel==6.8.2 pyelftools==0.33
 	touch $@
 
-# Without the two variables jax looks for a GPU, and for all of CUDA's libraries. One file, one
-# worker: the module is disassembled once.
+# Without the two variables jax searches for a GPU and for all CUDA libraries. --dist loadfile: one worker runs the
+# whole file, so the module is disassembled once.
 cuda: .venv/cuda/done
 	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 SPIKEGRAD_WHEEL=$$(ls .venv/wheel-3.11/*.whl) PYTHONPATH=.venv/cuda/site \
 	  $(RUN) $(PYTEST) --dist loadfile tests/with_cuda_tools
@@ -163,7 +167,7 @@ gpu-dry-run: .venv/main/done
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
 
-# The API's pages come from the sources, so the site needs neither jax nor a compiled module.
+# The API pages are generated from the sources, so the site needs neither jax nor a compiled module.
 DOCS_NEEDS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")
 .venv/docs/done: pyproject.toml
 	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
@@ -190,8 +194,8 @@ format: .venv/main/done
 	.venv/main/bin/ruff format .
 	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
-# One surrogate, as the rules are the same for all. Compiled without optimising, which saves a quarter of the time: neither a
-# version of jax nor a kernel policy changes what the optimisation is for.
+# One surrogate is enough, because the rules are the same for all. Without XLA's optimisation tests take a quarter less
+# time. The optimisation level affects neither the jax version nor the kernel policy under test.
 ONE_SURROGATE := -k "not multi_gaussian and not MultiGaussian and not sigmoid"
 
 versions policies: export XLA_FLAGS := --xla_backend_optimization_level=0
@@ -199,17 +203,17 @@ versions: .venv/oldest/done .venv/newest/done
 	.venv/oldest/bin/python $(PYTEST) tests/spike tests/neurons tests/process $(ONE_SURROGATE)
 	.venv/newest/bin/python $(PYTEST) tests/spike tests/neurons tests/process $(ONE_SURROGATE)
 
-# `make test` has every kernel and none by turns. Here the default policy takes their place: for small arrays it calls some.
-# A layer of the tests' sizes always has its kernel.
+# `make test` runs with all kernels and with none. This target uses the default policy, under which some small arrays
+# have kernels. A layer of the sizes in tests always has its kernel.
 policies: .venv/main/done
 	SPIKEGRAD_KERNELS=auto $(RUN) $(PYTEST) -m each_policy $(ONE_SURROGATE)
 	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) tests/spike/test_partitioning.py tests/process/test_threads.py $(ONE_SURROGATE)
 
-# Installing waits for the network and for one core: CI lets two environments at a time be made (make -j2).
+# Installation waits for the network and for one core. So CI creates two environments at a time (make -j2).
 environments: .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done .venv/newest/done .venv/cuda/done \
   .venv/asan/done .venv/tsan/done .venv/torch/done .venv/docs/done
 
-# The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
+# Sanitizers instrument only this project's code. Their runtimes must be loaded before Python starts.
 .venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
 	$(call build-wheel,$(@D),3.11,-Ccmake.define.SPIKEGRAD_SANITIZE=address$(comma)undefined -Cinstall.strip=false,OFF)
 	$(RUN) $(PIP) --no-deps --target $(@D)/site $(@D)/*.whl

@@ -1,18 +1,18 @@
-# The CUDA kernels and the Python module _cuda.
+# Builds the CUDA kernels and the Python module _cuda.
 refuse_unsafe_flags("^CMAKE_CUDA_FLAGS" CUDAFLAGS NVCC_PREPEND_FLAGS NVCC_APPEND_FLAGS)
 set(CMAKE_CUDA_COMPILER "${SPIKEGRAD_NVCC}")
 if(DEFINED CMAKE_CUDA_FLAGS)
   string(APPEND CMAKE_CUDA_FLAGS " ${SPIKEGRAD_NVCC_FLAGS}")
 else()
-  set(ENV{CUDAFLAGS} "$ENV{CUDAFLAGS} ${SPIKEGRAD_NVCC_FLAGS}")  # the first value of CMAKE_CUDA_FLAGS
+  set(ENV{CUDAFLAGS} "$ENV{CUDAFLAGS} ${SPIKEGRAD_NVCC_FLAGS}")  # initialises CMAKE_CUDA_FLAGS
 endif()
 if(NOT CMAKE_CUDA_ARCHITECTURES AND "$ENV{CUDAARCHS}" STREQUAL "")
-  set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)  # the last one as PTX too, for devices to come
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)  # also PTX for the last one, for future devices
 endif()
 enable_language(CUDA)
 
-# No contraction here either, so that a GPU and a CPU with fused multiply-add agree to the bit.
-# The pullback's kernels are most of the work of the compiler: a source for each dtype, to compile side by side.
+# No automatic contraction here either, so that a GPU and a CPU with FMA give equal bits. The pullback kernels take most
+# of the compile time: each dtype has its own source, so that they compile in parallel.
 add_library(spikegrad_kernels_cuda STATIC
   csrc/cuda/lif_cotangent_f32.cu csrc/cuda/lif_cotangent_f16.cu csrc/cuda/lif_cotangent_bf16.cu
   csrc/cuda/lif_cotangent_f64.cu csrc/cuda/kernels.cu csrc/cuda/lif_forward.cu csrc/cuda/lif_tangent.cu)
@@ -26,7 +26,7 @@ endif()
 set_target_properties(spikegrad_kernels_cuda PROPERTIES
   CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden CUDA_EXTENSIONS OFF CUDA_STANDARD_REQUIRED ON)
 
-# A runtime of its own, linked in: the module then imports where there is no driver, beside any version of jax's.
+# Link a static CUDA runtime: the module can then be imported without a driver, and beside any version of jax's runtime.
 nanobind_add_module(_cuda STABLE_ABI FREE_THREADED NB_STATIC NB_SUPPRESS_WARNINGS
   csrc/cuda/module.cc csrc/cuda/handlers.cc csrc/cuda/lif_handlers.cc)
 set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)

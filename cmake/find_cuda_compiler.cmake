@@ -1,11 +1,12 @@
-# Sets SPIKEGRAD_NVCC to the first nvcc of CUDA 13 or newer that compiles and links an empty kernel and SPIKEGRAD_NVCC_FLAGS
-# to what it needs for that; or SPIKEGRAD_NVCC to nothing and SPIKEGRAD_NVCC_MISSING to the reason. SPIKEGRAD_NVCC_ASKED_FOR
-# says whether a compiler was named: then no other is looked for.
+# Finds the first nvcc of CUDA 13 or newer that can compile and link an empty kernel. Sets SPIKEGRAD_NVCC to its path
+# and SPIKEGRAD_NVCC_FLAGS to the flags it needs. On failure SPIKEGRAD_NVCC is empty, and SPIKEGRAD_NVCC_MISSING gives
+# the reason. SPIKEGRAD_NVCC_ASKED_FOR is ON if the user named a compiler; then no other compiler is tried.
 #
-# A probe of our own, since check_language(CUDA) knows no versions, remembers that there was none, and hides why.
+# This replaces check_language(CUDA), which ignores versions, caches a failure, and hides the reason.
 function(find_cuda_compiler)
   set(SPIKEGRAD_NVCC_ASKED_FOR OFF PARENT_SCOPE)
-  # What was asked for is the only candidate; else what is on PATH, in the usual place, among the build's own packages.
+  # If the user named a compiler, it is the only candidate. Otherwise: PATH, /usr/local/cuda, then the build's own
+  # packages.
   if(CMAKE_CUDA_COMPILER)
     set(candidates "${CMAKE_CUDA_COMPILER}")
     set(SPIKEGRAD_NVCC_ASKED_FOR ON PARENT_SCOPE)
@@ -43,8 +44,8 @@ function(find_cuda_compiler)
       continue()
     endif()
 
-    # nvcc may be a wrapper, and says where its toolkit lies only when asked. That of the wheels looks for libraries in
-    # lib64, where the wheels have lib.
+    # nvcc may be a wrapper; -v prints the folder of its toolkit. The nvcc of the wheels searches lib64 for libraries,
+    # but the wheels have them in lib.
     execute_process(COMMAND "${nvcc}" -v __no_such_file OUTPUT_VARIABLE verbose ERROR_VARIABLE verbose)
     string(REGEX MATCH "TOP=([^\r\n]*)" verbose "${verbose}")
     get_filename_component(root "${CMAKE_MATCH_1}" ABSOLUTE)

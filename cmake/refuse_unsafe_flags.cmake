@@ -1,10 +1,12 @@
-# refuse_unsafe_flags(regex environment...) stops the configuration where a cache variable whose name matches regex, or one
-# of these environment variables, holds a flag with which results are wrong or the module crashes on other CPUs.
+# refuse_unsafe_flags(regex environment...) stops the configuration if it finds a flag that gives wrong results or a
+# module that crashes on other CPUs. It checks all cache variables whose name matches regex, and these environment
+# variables.
 #
-# Refused, not overridden: each flag would need its opposite for the compiler and for the linker. With -ffast-math GCC also
-# links crtfastmath.o, which flushes subnormals in the whole process as soon as the module is imported.
+# Flags are rejected, not overridden: an override would need the opposite of each flag for the compiler and for the
+# linker. With -ffast-math GCC also links crtfastmath.o, which flushes subnormals in the whole process once the module
+# is imported.
 
-# The flags, as regular expressions without the leading dashes.
+# Regular expressions for flags, without the leading dashes.
 set(SPIKEGRAD_FLAGS_THAT_CHANGE_RESULTS
   # GCC and Clang
   Ofast optimize=fast f?fast-math funsafe-math-optimizations fassociative-math freciprocal-math ffinite-math-only
@@ -15,7 +17,7 @@ set(SPIKEGRAD_FLAGS_THAT_CHANGE_RESULTS
   menable-unsafe-fp-math
   # nvcc
   use_fast_math ftz=true prec-div=false prec-sqrt=false fmad=true)
-# -march=NAME isn't one of them: CMakeLists.txt overrides it, since distributions set it for every package.
+# -march=NAME is allowed, since distributions set it for every package. CMakeLists.txt overrides it.
 set(SPIKEGRAD_FLAGS_THAT_NEED_A_CPU
   "march=native.*" "mcpu=native.*" "mavx[0-9a-z]*" "mavx10.*" "msse4[0-9a.]*" mssse3 "mfma4?" mf16c
   "mbmi2?" mlzcnt mpopcnt mmovbe)
@@ -32,7 +34,8 @@ function(refuse_unsafe_flags regex)
     else()
       set(flags "${${variable}}")
     endif()
-    # One list element a flag: nvcc and the linker's driver take several with commas between, and nvcc `--ftz true` too.
+    # Split into single flags. nvcc and the linker's driver accept several with commas, and nvcc also accepts `--ftz
+    # true`.
     string(REGEX REPLACE "(-Xcompiler|--compiler-options)=|[ \t\r\n\"'\\\\,]+" ";" flags "${flags}")
     string(REGEX REPLACE "(--?(ftz|prec-div|prec-sqrt|fmad|fp-model));+([^-])" "\\1=\\3" flags "${flags}")
     foreach(flag IN LISTS flags)

@@ -2,7 +2,7 @@
 
 import os
 
-# Before jax is imported anywhere.
+# Set before any import of jax.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
 import families
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def x64():
-    """64-bit types for the length of a test."""
+    """Enable 64-bit types for one test."""
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     yield
@@ -21,18 +21,18 @@ def x64():
 
 @pytest.fixture
 def on_cpu():
-    """What is not committed to a device is computed on a CPU: where XLA flushes subnormals, as it does not on a GPU."""
+    """Run uncommitted computations on a CPU, where XLA flushes subnormals. On a GPU it keeps them."""
     with jax.default_device(jax.devices("cpu")[0]):
         yield
 
 
 POLICY = os.environ.get("SPIKEGRAD_KERNELS")
-"""The kernel policy of `make policies`, for which tests do not choose one themselves; else None."""
+"""The kernel policy set by `make policies`, which replaces the tests' own choice; otherwise None."""
 
 
 @pytest.fixture(params=["kernel", "fused"] if POLICY is None else [POLICY])
 def kernels(request):
-    """Run a test with every kernel and in the fused form. The value is whether every kernel is called."""
+    """Run a test twice: with every kernel and in the fused form. The value is True with every kernel."""
     import spikegrad
 
     if POLICY is not None:
@@ -45,7 +45,7 @@ def kernels(request):
 
 @pytest.fixture
 def kernels_called():
-    """Call every kernel, whatever the size: for tests about kernels, whose arrays are small."""
+    """Call kernels for arrays of any size, since arrays in tests are small."""
     import spikegrad
 
     with spikegrad.kernels(True):
@@ -54,7 +54,7 @@ def kernels_called():
 
 @pytest.fixture
 def kernels_by_default():
-    """Call every kernel, except in `make policies`."""
+    """Call kernels for arrays of any size, except in `make policies`."""
     import spikegrad
 
     if POLICY is not None:
@@ -66,5 +66,5 @@ def kernels_by_default():
 
 @pytest.fixture(params=families.CASES, ids=str)
 def case(request):
-    """A test that takes this runs once for each surrogate."""
+    """Run a test once for each surrogate."""
     return request.param

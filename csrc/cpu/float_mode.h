@@ -1,7 +1,7 @@
-// IEEE subnormals for the length of a scope.
+// Turns off flush-to-zero for a scope: subnormals are computed as IEEE 754 requires.
 //
-// XLA runs its handlers, on its own threads and on those of the pool, with subnormals flushed to zero. Under that mode
-// x >= 0 holds for a negative subnormal, and the last binades of the Gaussian's tail are lost.
+// XLA calls handlers with subnormals flushed to zero, both on its own threads and on the threads of its pool. In this
+// mode x >= 0 is true for a negative subnormal, and the last binades of the Gaussian's tail are lost.
 #ifndef SPIKEGRAD_CPU_FLOAT_MODE_H_
 #define SPIKEGRAD_CPU_FLOAT_MODE_H_
 
@@ -36,7 +36,7 @@ class GradualUnderflow {
   }
   static void write(Register value) { __asm__ volatile("msr fpcr, %0" : : "r"(value)); }
 #else
-#error "spikegrad knows how to set the floating-point mode of x86-64 and aarch64"
+#error "spikegrad can set the floating-point mode of x86-64 and aarch64 only"
 #endif
   Register saved_;
 };

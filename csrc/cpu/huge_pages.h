@@ -1,4 +1,4 @@
-// Huge pages for fresh results.
+// Huge pages for large results.
 #ifndef SPIKEGRAD_CPU_HUGE_PAGES_H_
 #define SPIKEGRAD_CPU_HUGE_PAGES_H_
 
@@ -10,12 +10,12 @@
 
 namespace spikegrad {
 
-// A large result comes straight from mmap, and its page faults, 4 KiB at a time, are most of the time of an elementwise
-// operation. One advice on the aligned inside of the buffer makes them 2 MiB each. It is advice: where the system's
-// setting is "never" it does nothing, where it is "always" nothing was missing, so its result is not looked at.
+// A large result is fresh memory from mmap. Its page faults, 4 KiB each, take most of the time of an elementwise
+// operation. madvise on the aligned part of the buffer makes the pages 2 MiB each. The return value is ignored: with
+// the system setting "never" the call has no effect, and with "always" it is not needed.
 inline void advise_huge_pages(void* data, int64_t bytes) {
 #if defined(__linux__)
-  constexpr int64_t kThreshold = 4 << 20;  // measured on two x86-64 cores: below it the advice costs what it saves
+  constexpr int64_t kThreshold = 4 << 20;  // measured on two x86-64 cores: no gain for smaller results
   constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
   if (bytes < kThreshold) return;
   const uintptr_t begin = reinterpret_cast<uintptr_t>(data), end = begin + static_cast<uintptr_t>(bytes);

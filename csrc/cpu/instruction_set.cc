@@ -9,8 +9,8 @@ namespace {
 std::vector<InstructionSet> detect() {
   std::vector<InstructionSet> found;
 #if defined(__x86_64__)
-  // The compiler's own test looks at the operating system's part too: registers that it does not save do not count.
-  // F16C is not asked for, since clang 14 cannot: no processor has AVX2 without it.
+  // __builtin_cpu_supports also checks that the operating system saves the registers. F16C is not tested, because clang
+  // 14 doesn't accept it here; every processor with AVX2 has F16C.
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");

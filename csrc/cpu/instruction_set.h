@@ -1,4 +1,4 @@
-// The instruction sets the kernels are compiled for, and which of them this processor runs.
+// The instruction sets that the kernels are compiled for, and the ones that this processor supports.
 #ifndef SPIKEGRAD_CPU_INSTRUCTION_SET_H_
 #define SPIKEGRAD_CPU_INSTRUCTION_SET_H_
 
@@ -17,7 +17,7 @@ struct InstructionSet {
 #undef SPIKEGRAD_DECLARE
 };
 
-// What this processor runs, the best first; never empty.
+// The instruction sets that this processor supports, best first. Never empty.
 const std::vector<InstructionSet>& available_instruction_sets();
 
 inline const InstructionSet& best_instruction_set() { return available_instruction_sets().front(); }

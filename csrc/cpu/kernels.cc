@@ -1,5 +1,4 @@
-// Compiled once an instruction set, with SPIKEGRAD_INSTRUCTION_SET naming the namespace. Nothing here may have external
-// linkage but the table itself (scalar.h tells why; the build checks it).
+// Compiled per instruction set (vectorise.h). Only the table may have external linkage, which the build checks.
 #include "cpu/kernels.h"
 
 #include "cpu/conversion_loops.h"
@@ -13,16 +12,16 @@ namespace {
 
 template <class T>
 void heaviside_loop(const T* x, T* out, int64_t size) {
-  // Two instructions an element: without the unrolling, its counter is a third of the loop.
+  // Two instructions an element: without unrolling, the loop counter would take a third of the time.
   SPIKEGRAD_VECTORISE
   SPIKEGRAD_UNROLL
   for (int64_t i = 0; i < size; i++) out[i] = heaviside(x[i]);
 }
 
-// Order 0 of float and double, a strip at a time.
+// Order 0 of float and double, one strip at a time.
 template <class T, bool kScalarT, class Value>
 void value_loop(const T* x, const T* t, T* out, int64_t size, const Value& shared) {
-  // A copy, and t[0] read once: behind a reference either could be written through `out` for all the compiler knows.
+  // Copy g and t[0]: the compiler must assume that a store to `out` may change anything behind a reference or pointer.
   const Value g = shared;
   const T scalar_t = kScalarT ? t[0] : T{};
   Powers<T, Value> powers;
@@ -37,7 +36,7 @@ void value_loop(const T* x, const T* t, T* out, int64_t size, const Value& share
   }
 }
 
-// Order 0 of the halves, in blocks of float that stay in the first-level cache.
+// Order 0 of float16 and bfloat16, in blocks of float that fit into the first-level cache.
 template <class Half, bool kScalarT, class Value>
 void half_value_loop(const Half* x, const Half* t, Half* out, int64_t size, const Value& g) {
   float wide_x[kStrip], wide_t[kStrip];
@@ -53,8 +52,8 @@ void half_value_loop(const Half* x, const Half* t, Half* out, int64_t size, cons
 
 constexpr int64_t kAnyOrder = -1;
 
-// A block of every order, term by term, in double: the cancellation between the terms and within a polynomial does no
-// harm to a float.
+// One block of any order, one term at a time, in double: so cancellation between terms or within a polynomial does not
+// affect a float result.
 template <int64_t kOrder, class Family>
 void term_block(const double* x, const double* t, double* sum, int64_t count, const Family& shared) {
   const Family g = shared;
@@ -67,8 +66,8 @@ void term_block(const double* x, const double* t, double* sum, int64_t count, co
   }
 }
 
-// Orders 1 to 3 (the Hessian, and the gradients of order 0 and 1 with respect to sigma) have loops of their own: with
-// the order a constant the recurrences unroll and the loop vectorises, which makes it 6x faster.
+// Orders 1 to 3 (the Hessian, and the gradients of order 0 and 1 with respect to sigma) have specialised loops. With a
+// constant order the recurrences unroll and the loop vectorises, which is 6x faster.
 template <class Family>
 void term_block(const double* x, const double* t, double* sum, int64_t count, const Family& g) {
   switch (g.order) {

@@ -1,6 +1,6 @@
-// The elementwise kernels as plain functions over one stretch of memory: no XLA, no threads.
+// The elementwise kernels as plain functions over contiguous arrays, without XLA and threads.
 //
-// An output may be one of the inputs; buffers are aligned to their element and no more.
+// An output may be one of the inputs. Buffers are aligned to their element type only.
 #ifndef SPIKEGRAD_CPU_KERNELS_H_
 #define SPIKEGRAD_CPU_KERNELS_H_
 
@@ -23,7 +23,7 @@ template <class T>
 struct ElementKernels {
   void (*heaviside)(const T* x, T* out, int64_t size);
 
-  // Always inlined: as a weak symbol it could not be used by what is compiled once an instruction set.
+  // Always inlined: code that is compiled per instruction set must not call a weak symbol (vectorise.h).
 #define SPIKEGRAD_DECLARE(name, Family) \
   DerivativeKernels<T, Family> name;    \
   __attribute__((always_inline)) const DerivativeKernels<T, Family>& of(const Family&) const { return name; }
@@ -38,7 +38,7 @@ struct Kernels {
   ElementKernels<double> f64;
 };
 
-// One table an instruction set, all compiled from kernels.cc.
+// One table for each instruction set, all compiled from kernels.cc.
 namespace baseline {
 extern const Kernels kernels;
 }

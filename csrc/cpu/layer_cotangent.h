@@ -1,5 +1,5 @@
-// A layer back through time, for any neuron: each segment between two checkpoints forward again, and then back. For the
-// sources that are compiled once an instruction set: the names are those of whoever includes this.
+// The pullback of a layer, for any neuron. It goes through the segments between checkpoints from last to first: each
+// segment is recomputed forward and then pulled back. Compiled per instruction set (vectorise.h).
 #ifndef SPIKEGRAD_CPU_LAYER_COTANGENT_H_
 #define SPIKEGRAD_CPU_LAYER_COTANGENT_H_
 
@@ -10,14 +10,13 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// Bytes that are kept of a segment, at most: from there on blocks are narrower. Measured for LIF: narrower blocks,
-// which would fit into the second-level cache, lost more than they gained (with 256 KiB 0.8 times as fast, with 128 KiB
-// 0.7).
+// Upper limit for the kept bytes of a segment; if a block would need more, it gets fewer neurons. Measured for LIF: a
+// limit that fits into the second-level cache was slower (0.8 times as fast with 256 KiB, 0.7 times with 128 KiB).
 constexpr int64_t kSegmentBytes = 1 << 20;
-constexpr int64_t kSmallestBlock = 64;  // every block is a multiple of it, so that rows begin with a cache line
+constexpr int64_t kSmallestBlock = 64;  // block sizes are multiples of it, so that rows start at a cache line
 
-// What the steps of a segment keep for their pullbacks. Freed by release(), not by a destructor: a destructor brings
-// exception tables, and with them a weak symbol into what is compiled once an instruction set.
+// The values that the steps of a segment keep for their pullbacks. Memory is freed by release(): a destructor would
+// emit exception tables and a weak symbol, which code compiled per instruction set must not have.
 template <class T, class Neuron>
 class Segment {
  public:
@@ -33,7 +32,8 @@ class Segment {
 
   bool has_memory() const { return memory_ != nullptr; }
   int64_t neurons() const { return neurons_; }
-  // Of step t within the segment, for the strip that begins at place i of the block. What is not stored is null.
+  // The arrays of step t of the segment, for the strip that starts at position i of the block. Numbers that are not
+  // stored have null pointers.
   template <class Element>
   Arrays<Element, Neuron::kept> at(int64_t t, int64_t i) const {
     Arrays<Element, Neuron::kept> arrays;
@@ -99,7 +99,8 @@ bool cotangent(const LayerCotangent<T, Neuron>& call, int64_t begin, int64_t end
         const int64_t from = spike_row(layer.order, t);
         for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
           W* x_bar = row_to_write(current_bar, strip, t, x_bar_buffer);
-          // The strip after this one, and of the current the same strip of the segment after this one.
+          // Prefetch the next strip. For the current, prefetch the same strip of the previous segment, which is the
+          // next to run.
           const int64_t place = i + kStrip, next = t - place / block.count, shift = place % block.count - i;
           const Prefetch next_rows = {
               {prefetch_address(spikes_bar.rows, strip, next, shift), prefetch_address(current_bar, strip, next, shift),

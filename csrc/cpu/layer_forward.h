@@ -1,5 +1,4 @@
-// A layer forward through time, for any neuron. For the sources that are compiled once an instruction set: the names
-// are those of whoever includes this.
+// The forward pass of a layer over time, for any neuron. Compiled per instruction set (vectorise.h).
 #ifndef SPIKEGRAD_CPU_LAYER_FORWARD_H_
 #define SPIKEGRAD_CPU_LAYER_FORWARD_H_
 
@@ -8,7 +7,7 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// The states become those after the step. `membrane` may be null.
+// Replaces the states by the states after the step. `membrane` may be null.
 template <class T, class Neuron, class R>
 void forward_loop(const StepRows<T, Neuron>& shared, T* spike, T* membrane) {
   const StepRows<T, Neuron> rows = shared;

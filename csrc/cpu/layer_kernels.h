@@ -1,5 +1,5 @@
-// The kernels of a layer of neurons, its tangent and its pullback as plain functions: no XLA, no threads. Each takes
-// the neurons [begin, end) of a call through all of time.
+// The kernels of a layer, its tangent and its pullback as plain functions, without XLA and threads. Each call processes
+// the neurons [begin, end) over all steps.
 #ifndef SPIKEGRAD_CPU_LAYER_KERNELS_H_
 #define SPIKEGRAD_CPU_LAYER_KERNELS_H_
 
@@ -12,15 +12,15 @@
 
 namespace spikegrad {
 
-// Neurons that a kernel takes through time together: memory is fastest where rows lie side by side. Measured on two
-// cores, interleaved, LIF, 1000 x 8192 in float: forward as fast in blocks of 8192, 0.9 times as fast in blocks of 2048
-// and 0.8 times in blocks of 1024; backward, which prefetches (layer_prefetch.h), equally fast in all of them.
+// Neurons that a kernel processes together. Larger blocks read longer contiguous rows. Measured on two cores,
+// interleaved, LIF, 1000 x 8192 in float: forward is as fast in blocks of 8192, 0.9 times as fast in blocks of 2048 and
+// 0.8 times in blocks of 1024. Backward, which prefetches (layer_prefetch.h), is equally fast with all of them.
 constexpr int64_t kBlock = 4096;
 
 template <class T, class Neuron, class Family>
 struct LayerDerivativeKernels {
   void (*tangent)(const LayerTangent<T, Neuron>& call, int64_t begin, int64_t end, const Family& g);
-  // False where there was no memory for a segment between two checkpoints.
+  // Returns false if the memory for a segment between two checkpoints could not be allocated.
   bool (*cotangent)(const LayerCotangent<T, Neuron>& call, int64_t begin, int64_t end, const Family& g);
 };
 

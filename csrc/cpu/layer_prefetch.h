@@ -1,5 +1,4 @@
-// Prefetch of rows that the next strips read and write. For the sources that are compiled once an instruction set: the
-// names are those of whoever includes this.
+// Prefetch of rows that the next strips read and write. Compiled per instruction set (vectorise.h).
 #ifndef SPIKEGRAD_CPU_LAYER_PREFETCH_H_
 #define SPIKEGRAD_CPU_LAYER_PREFETCH_H_
 
@@ -8,15 +7,16 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// Prefetched into the second-level cache while g is computed: the hardware prefetcher misses the start of each row.
-// Measured on two cores, interleaved, LIF: backward 1.2 times as fast at 500 x 2048 and 1.3 times at 1000 x 8192. Into
-// the first-level cache it was 1.0 times, and forward, where there is little to compute meanwhile, it gained nothing.
+// Prefetch into the second-level cache while g is computed: the hardware prefetcher misses the start of each row.
+// Measured on two cores, interleaved, LIF: backward is 1.2 times as fast at 500 x 2048 and 1.3 times at 1000 x 8192. A
+// prefetch into the first-level cache gained nothing. The forward pass computes too little between loads to gain
+// anything.
 struct Prefetch {
-  uintptr_t rows[3];  // not pointers: they may lie past the ends of an array, where a prefetch does nothing
-  int64_t element;    // bytes of each
+  uintptr_t rows[3];  // integers: may lie outside an array, where a prefetch has no effect
+  int64_t element;    // bytes per element
 };
 
-constexpr int64_t kPrefetchStep = 64;  // neurons that are computed between two prefetches
+constexpr int64_t kPrefetchStep = 64;  // neurons computed between two prefetches
 
 SPIKEGRAD_SCALAR void prefetch(const Prefetch& next, int64_t i) {
   for (const uintptr_t row : next.rows) {
@@ -26,7 +26,7 @@ SPIKEGRAD_SCALAR void prefetch(const Prefetch& next, int64_t i) {
   }
 }
 
-// The address of a strip's row at step t, or of the neurons `shift` places on.
+// The address of a strip's row at step t, moved on by `shift` neurons.
 template <class T>
 uintptr_t prefetch_address(const Rows<T>& rows, const Block& strip, int64_t t, int64_t shift) {
   const int64_t bytes = (index(rows, strip, t < 0 ? 0 : t) + shift) * static_cast<int64_t>(sizeof(T));

@@ -1,5 +1,4 @@
-// A strip of neurons one step back in time. For the sources that are compiled once an instruction set: the names are
-// those of whoever includes this.
+// The pullback of one step for a strip of neurons. Compiled per instruction set (vectorise.h).
 #ifndef SPIKEGRAD_CPU_LAYER_PULL_BACK_H_
 #define SPIKEGRAD_CPU_LAYER_PULL_BACK_H_
 
@@ -12,7 +11,7 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// How many of a step's kept numbers (neurons/neuron.h) are stored.
+// How many of a step's kept values (neurons/neuron.h) are stored.
 template <class Neuron, class R>
 constexpr int stored_numbers(bool with_parameters) {
   const int distinct = distinct_kept(Neuron{}, R{});
@@ -21,19 +20,20 @@ constexpr int stored_numbers(bool with_parameters) {
 
 template <class T, class Neuron>
 struct StepBack {
-  Arrays<const T, Neuron::kept> kept;  // as many as are stored
+  Arrays<const T, Neuron::kept> kept;  // the stored ones
   Arrays<const T, Neuron::parameters> parameters;
-  Arrays<T, Neuron::states> state_bar;  // of the states after the step, and then of those before
+  Arrays<T, Neuron::states> state_bar;  // in: of the states after the step; out: of the states before it
   const T* membrane_bar;
   const T* spike_bar;
   T* x_bar;
   bool with_parameters;
-  Arrays<T, Neuron::parameters> parameters_bar;  // added to, if with_parameters
+  Arrays<T, Neuron::parameters> parameters_bar;  // accumulated if with_parameters
   int64_t count;
   Prefetch next;
 };
 
-// A number that is not stored is the last one that is: an equal one, or one that nothing depends on.
+// A value that is not stored is read from the last stored array: either it equals that value, or no result depends on
+// it.
 template <class R, bool kParameters, class T, class Neuron>
 SPIKEGRAD_SCALAR Kept<T, Neuron> kept_at(const StepBack<T, Neuron>& strip, int64_t i) {
   constexpr int kStored = stored_numbers<Neuron, R>(kParameters);
@@ -47,7 +47,8 @@ SPIKEGRAD_SCALAR StepCotangent<T, Neuron> bar_at(const StepBack<T, Neuron>& stri
   return {load(strip.state_bar, i), strip.membrane_bar[i], strip.spike_bar[i]};
 }
 
-// A step of the second pass over a segment: what its pullback needs. The states become those after the step.
+// Recomputes a step of a segment and keeps the values for its pullback. Replaces the states by the states after the
+// step.
 template <class T, class Neuron, class R, bool kParameters>
 void keep_loop(const StepRows<T, Neuron>& shared, const Arrays<T, Neuron::kept>& shared_kept) {
   constexpr int kStored = stored_numbers<Neuron, R>(kParameters);
@@ -62,7 +63,7 @@ void keep_loop(const StepRows<T, Neuron>& shared, const Arrays<T, Neuron::kept>&
   }
 }
 
-// distance_bar(distance, spike_bar, i) is g(distance) times the spike's cotangent.
+// distance_bar(distance, spike_bar, i) returns g(distance) times the cotangent of the spike.
 template <class R, bool kParameters, class T, class Neuron, class DistanceBar>
 SPIKEGRAD_SCALAR Pulled<T, Neuron> pulled_back_at(const StepBack<T, Neuron>& strip, int64_t i,
                                                   DistanceBar distance_bar) {
@@ -117,7 +118,7 @@ void pull_back_given(const StepBack<T, Neuron>& strip, const T* distance_bar) {
   pull_back_loop<R>(strip, [distance_bar](T, T, int64_t i) { return distance_bar[i]; });
 }
 
-// By the fast way of order 0, or else by the elementwise kernel.
+// Uses the fast path of order 0 if there is one, else the elementwise kernel.
 template <class T, class Neuron, class R, class Family>
 void pull_back(const StepBack<T, Neuron>& shared, const Family& g) {
   const bool done = with_value(g, T{}, [&](const auto& shared_value) {
@@ -143,7 +144,7 @@ void pull_back(const StepBack<T, Neuron>& shared, const Family& g) {
   pull_back_given<T, Neuron, R>(shared, spike_bar);
 }
 
-// The cotangent of the spike after the last step, given that of its distance.
+// Pulls back the spike after the last step, given the cotangent of its distance.
 template <class T, class Neuron>
 void pull_back_last_spike(const T* distance_bar, const Arrays<T, Neuron::states>& shared_state_bar,
                           const Arrays<T, Neuron::parameters>& shared_parameters_bar, int64_t count) {

@@ -1,5 +1,5 @@
-// Where the neurons of a block lie in the arrays of a layer, and how their rows are read and written. For the sources
-// that are compiled once an instruction set: the names are those of whoever includes this.
+// Addresses of a block's neurons in the arrays of a layer, and functions that read and write their rows. Compiled per
+// instruction set (vectorise.h).
 #ifndef SPIKEGRAD_CPU_LAYER_ROWS_H_
 #define SPIKEGRAD_CPU_LAYER_ROWS_H_
 
@@ -12,8 +12,8 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// Buffers begin with a cache line: a vector of 64 bytes that straddles two of them costs two accesses. Measured with
-// AVX-512: the tangent at 500 x 2048 took 1.4 times as long with buffers that were aligned to 16 bytes alone.
+// Buffers start at a cache line: a 64-byte vector that straddles two lines costs two accesses. Measured with AVX-512:
+// with buffers aligned to only 16 bytes, the tangent at 500 x 2048 took 1.4 times as long.
 constexpr int64_t kCacheLine = 64;
 
 struct Block {
@@ -30,14 +30,14 @@ void for_each_block(const LayerShape& shape, int64_t begin, int64_t end, int64_t
   }
 }
 
-// use(strip, its place in the block).
+// Calls use(strip, position of the strip in the block).
 template <class Use>
 void for_each_strip(const LayerShape& shape, const Block& block, Use use) {
   for_each_block(shape, block.begin, block.begin + block.count, kStrip,
                  [&](const Block& strip) { use(strip, strip.begin - block.begin); });
 }
 
-// An array [outer, length, inner], row by row for the neurons of a block.
+// An array [outer, length, inner], read row by row for the neurons of a block.
 template <class T>
 struct Rows {
   T* data;
@@ -65,7 +65,7 @@ bool is_contiguous(const Rows<T>& rows, const Block& block) {
   return block.offset + block.count <= rows.inner;
 }
 
-// Calls use(stretch in memory, its place in the block, its length) for a block that is not contiguous.
+// Calls use(address, position in the block, length) for each contiguous stretch of a strided row.
 template <class T, class Use>
 void for_each_stretch(const Rows<T>& rows, const Block& block, int64_t t, Use use) {
   int64_t outer = block.outer, offset = block.offset;
@@ -90,7 +90,7 @@ void narrow_loop(const double* from, double* to, int64_t size) { widen_loop(from
 template <class T>
 void copy_row_in(const Rows<const T>& rows, const Block& block, int64_t t, Wide<T>* buffer) {
   for_each_stretch(rows, block, t, [&](const T* from, int64_t i, int64_t count) {
-    if (count == 1) {  // batched along the last axis there are nothing but such stretches
+    if (count == 1) {  // every stretch, if inner is 1 (batched along the last axis)
       buffer[i] = widen(*from);
     } else {
       widen_loop(from, buffer + i, count);
@@ -109,7 +109,7 @@ void copy_row_out(const Rows<T>& rows, const Block& block, int64_t t, const Wide
   });
 }
 
-// A row as numbers to compute with: where it is, or else in the buffer.
+// A row in the wide type. It is read in place if possible, otherwise copied to the buffer.
 template <class T>
 const Wide<T>* row(const Rows<const T>& rows, const Block& block, int64_t t, Wide<T>* buffer) {
   if constexpr (std::is_same_v<T, Wide<T>>) {
@@ -119,7 +119,7 @@ const Wide<T>* row(const Rows<const T>& rows, const Block& block, int64_t t, Wid
   return buffer;
 }
 
-// Where to write a row: in its place, or else in the buffer, from which `written` takes it.
+// The address to write a row to: the array itself if possible, otherwise the buffer. `written` copies the buffer.
 template <class T>
 Wide<T>* row_to_write(const Rows<T>& rows, const Block& block, int64_t t, Wide<T>* buffer) {
   if constexpr (std::is_same_v<T, Wide<T>>) {
@@ -138,7 +138,7 @@ void fill(T* to, int64_t count, T value) {
   for (int64_t i = 0; i < count; i++) to[i] = value;
 }
 
-// An operand over time, which may be one number: then the buffer holds it from the start.
+// An operand over time. A scalar is broadcast into the buffer once.
 template <class T>
 struct OverTime {
   Rows<const T> rows;

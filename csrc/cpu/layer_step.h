@@ -1,5 +1,4 @@
-// A step of the neurons of a strip, as all kernels of a layer take it. For the sources that are compiled once an
-// instruction set: the names are those of whoever includes this.
+// One step of a strip of neurons, shared by all kernels of a layer. Compiled per instruction set (vectorise.h).
 #ifndef SPIKEGRAD_CPU_LAYER_STEP_H_
 #define SPIKEGRAD_CPU_LAYER_STEP_H_
 
@@ -12,7 +11,7 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// Loops copy it first: behind a reference its pointers could be written through a result for all the compiler knows.
+// Loops copy this struct first: behind a reference, the compiler must assume that stores change its pointers.
 template <class T, class Neuron>
 struct StepRows {
   const T* x;
@@ -21,7 +20,7 @@ struct StepRows {
   int64_t count;
 };
 
-// A rule without detachment, which changes nothing but derivatives: fewer loops to compile.
+// The same rule without detach_reset, which affects only derivatives. Fewer loops are compiled this way.
 template <class R>
 using ForwardRule = StaticRule<R::charge_first, R::reset, false>;
 
@@ -30,7 +29,7 @@ SPIKEGRAD_SCALAR Step<T, Neuron> step_at(const StepRows<T, Neuron>& rows, int64_
   return step(Neuron{}, load(rows.state, i), rows.x[i], load(rows.parameters, i), R{});
 }
 
-// For the spike after the last step.
+// The distance for the spike after the last step (reset_undecayed).
 template <class T, class Neuron>
 void last_distance_loop(const StepRows<T, Neuron>& shared, T* distance) {
   const StepRows<T, Neuron> rows = shared;
@@ -40,7 +39,7 @@ void last_distance_loop(const StepRows<T, Neuron>& shared, T* distance) {
   }
 }
 
-// Whether a layer puts out that spike. A layer without steps has no row for it.
+// Whether the layer writes a spike after the last step. A layer without steps has no row for it.
 template <class T, class Neuron>
 bool has_last_spike(const Layer<T, Neuron>& layer) {
   return layer.order == Order::reset_undecayed && layer.shape.steps > 0;

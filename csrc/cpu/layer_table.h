@@ -1,6 +1,5 @@
-// The table of a neuron's kernels. For the sources that are compiled once an instruction set, with
-// SPIKEGRAD_INSTRUCTION_SET naming the namespace. Nothing there may have external linkage but the tables (scalar.h
-// tells why; the build checks it).
+// The table of a neuron's kernels. Compiled per instruction set (vectorise.h). Only the table may have external
+// linkage, which the build checks.
 #ifndef SPIKEGRAD_CPU_LAYER_TABLE_H_
 #define SPIKEGRAD_CPU_LAYER_TABLE_H_
 

@@ -1,5 +1,4 @@
-// The derivative of a layer forward through time, for any neuron. For the sources that are compiled once an instruction
-// set: the names are those of whoever includes this.
+// The tangent of a layer, forward over time, for any neuron. Compiled per instruction set (vectorise.h).
 #ifndef SPIKEGRAD_CPU_LAYER_TANGENT_H_
 #define SPIKEGRAD_CPU_LAYER_TANGENT_H_
 
@@ -8,7 +7,7 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// The tangents of StepRows.
+// The tangents of the fields of StepRows.
 template <class T, class Neuron>
 struct TangentRows {
   Arrays<T, Neuron::states> state;
@@ -22,7 +21,7 @@ SPIKEGRAD_SCALAR StepTangent<T, Neuron> at(const TangentRows<T, Neuron>& rows, i
   return {load(rows.state, i), rows.x[i], load(rows.parameters, i), rows.moves};
 }
 
-// The first half of a step: the distance and its tangent. The states and their tangents stay.
+// First half of a step: the distance and its tangent. States and their tangents do not change.
 template <class T, class Neuron, class R>
 void distance_tangent_loop(const StepRows<T, Neuron>& shared, const TangentRows<T, Neuron>& shared_dot, T* distance,
                            T* distance_dot) {
@@ -36,7 +35,7 @@ void distance_tangent_loop(const StepRows<T, Neuron>& shared, const TangentRows<
   }
 }
 
-// The second half: the states and their tangents become those after the step.
+// Second half of a step: replaces the states and their tangents by the ones after the step.
 template <class T, class Neuron, class R>
 void state_tangent_loop(const StepRows<T, Neuron>& shared, const TangentRows<T, Neuron>& shared_dot, const T* spike_dot,
                         T* membrane_dot) {

@@ -1,8 +1,9 @@
-// A loop over [0, size) shared with the threads of XLA's pool, which never waits for a thread to become free.
+// A parallel loop over [0, size) on the threads of XLA's pool. It never waits for a thread to become free.
 //
-// The handler that calls this often is a worker of that pool itself. Scheduling tasks and waiting until they have run
-// hangs on one core inside lax.scan, and whenever all workers do it at once. So the caller claims pieces like every
-// worker, and waits only for pieces that a running thread holds; tasks that come too late find none left.
+// The calling handler often runs on a thread of the same pool. Scheduling tasks and waiting for them would deadlock on
+// one core inside lax.scan, or whenever all threads of the pool wait at once. So the caller claims pieces like every
+// other thread, and waits only for pieces that a running thread has claimed. A task that starts too late finds no
+// pieces left.
 #ifndef SPIKEGRAD_CPU_PARALLEL_FOR_H_
 #define SPIKEGRAD_CPU_PARALLEL_FOR_H_
 
@@ -19,8 +20,9 @@
 
 namespace spikegrad {
 
-// XLA is not built with ThreadSanitizer, which therefore sees none of the locks by which its pool hands a task over,
-// nor those that order two calls on one buffer, and would call both a race. So it is told; all the rest it watches.
+// XLA is not built with ThreadSanitizer. The sanitizer therefore misses the locks with which the pool hands over a task
+// and the locks that order two calls on one buffer, and would report both as races. These functions declare the two
+// orderings. All other accesses are checked.
 #if defined(__SANITIZE_THREAD__)
 inline void tell_released(void* address) { __tsan_release(address); }
 inline void tell_acquired(void* address) { __tsan_acquire(address); }
@@ -28,7 +30,7 @@ inline void tell_acquired(void* address) { __tsan_acquire(address); }
 inline void tell_released(void*) {}
 inline void tell_acquired(void*) {}
 #endif
-inline char buffers_of_xla;  // stands for all of them
+inline char buffers_of_xla;  // one address that represents all of XLA's buffers
 
 template <class Work>
 class Task {
@@ -44,12 +46,11 @@ class Task {
   Work work_;
 };
 
-// Pool has num_threads() and Schedule(task). body(begin, end) must not throw, and holds what it needs by value: it
-// lives on in late tasks after this has returned, though none of them calls it any more.
+// Pool has num_threads() and Schedule(task). body(begin, end) must not throw. It must capture by value: late tasks
+// still hold it after this function has returned, although they don't call it.
 //
-// A piece has at least `grain` elements. Of a large loop it has more, so that there are no more than 16 pieces a
-// thread: where neighbouring pieces are smaller than a huge page, two threads wait for each other in the faults of one
-// page.
+// A piece has at least `grain` elements. A large loop has larger pieces, at most 16 for each thread: if neighbouring
+// pieces are smaller than a huge page, two threads wait for each other in the faults of one page.
 template <class Pool, class Body>
 void parallel_for(Pool& pool, int64_t size, int64_t grain, Body body) {
   tell_acquired(&buffers_of_xla);
@@ -82,8 +83,8 @@ void parallel_for(Pool& pool, int64_t size, int64_t grain, Body body) {
     }
   };
 
-  // The caller is one of the threads at work, be it of the pool or not: a helper more than that and a thread that holds
-  // the last piece can lose its core to one that has none (1.5x slower on two cores at 1e6 elements).
+  // The caller also works, so one helper fewer is scheduled. With one more, the thread that holds the last piece can
+  // lose its core to a thread without work (1.5x slower on two cores at 1e6 elements).
   const int64_t helpers = (threads < pieces ? threads : pieces) - 1;
   for (int64_t i = 0; i < helpers; i++) pool.Schedule(Task(work));
   work();

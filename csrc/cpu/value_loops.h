@@ -1,5 +1,4 @@
-// The first steps of order 0 (math/family.h) over a strip. For the sources that are compiled once an instruction set:
-// the names are those of whoever includes this.
+// The steps of order 0 (math/family.h) over a strip. Compiled per instruction set (vectorise.h).
 #ifndef SPIKEGRAD_CPU_VALUE_LOOPS_H_
 #define SPIKEGRAD_CPU_VALUE_LOOPS_H_
 
@@ -10,19 +9,19 @@
 namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET {
 namespace {
 
-// Elements a strip: what a strip keeps between its loops stays in the first-level cache.
+// Elements in a strip. The intermediate values of a strip fit into the first-level cache.
 constexpr int64_t kStrip = 512;
 
-// The powers of two of a strip of x, 2^exponent (1 + change). In loops of their own: one loop over all three steps is a
-// chain of 20 dependent operations, of which the processor cannot hold enough in flight: 0.75 ns an element, against
-// 0.6 like this (Gaussian, float, AVX2).
+// The powers of two of a strip of x, 2^exponent (1 + change). Each step has its own loop. A single loop over all three
+// steps is a chain of 20 dependent operations, too long for enough elements to be in flight: 0.75 ns an element instead
+// of 0.6 (Gaussian, float, AVX2).
 template <class T, class Value>
 struct Powers {
   T change[Value::powers][kStrip];
   typename Format<T>::Bits exponent[Value::powers][kStrip];
 };
 
-// The first step, of x(i) for i from 0 to count. `change` is 2^change - 1 only after the second.
+// Step 1, for x(i) with i from 0 to count. Here `change` holds the fraction; step 2 replaces it by 2^fraction - 1.
 template <class T, class Value, class X>
 void reduce_loop(X x, int64_t count, const Value& g, Powers<T, Value>& powers) {
   SPIKEGRAD_VECTORISE
@@ -36,14 +35,14 @@ void reduce_loop(X x, int64_t count, const Value& g, Powers<T, Value>& powers) {
   }
 }
 
-// The second step.
+// Step 2.
 template <class T>
 SPIKEGRAD_SCALAR void exp2_minus_one_loop(T* change, int64_t count) {
   SPIKEGRAD_VECTORISE
   for (int64_t i = 0; i < count; i++) change[i] = exp2_minus_one(change[i]);
 }
 
-// The last step, for the i-th of them.
+// Step 3, for element i.
 template <class T, class Value>
 SPIKEGRAD_SCALAR T finish_at(T x, T t, int64_t i, const Value& g, const Powers<T, Value>& powers) {
   T change[Value::powers];

@@ -1,4 +1,4 @@
-// What the handlers say of a CUDA error.
+// Converts CUDA errors to FFI errors.
 #ifndef SPIKEGRAD_CUDA_CHECKED_H_
 #define SPIKEGRAD_CUDA_CHECKED_H_
 

@@ -1,4 +1,4 @@
-// The shared memory for which a launch gives the size.
+// Shared memory whose size is given at launch.
 #ifndef SPIKEGRAD_CUDA_DYNAMIC_SHARED_H_
 #define SPIKEGRAD_CUDA_DYNAMIC_SHARED_H_
 
@@ -11,7 +11,7 @@ __device__ __forceinline__ T* dynamic_shared() {
 #if defined(__CUDACC__)
   extern __shared__ double dynamic_shared_memory[];
   return reinterpret_cast<T*>(dynamic_shared_memory);
-#else  // the tests' host compiler, for which a declaration says nothing of a size
+#else  // the host compiler of the tests has no unsized shared arrays
   return static_cast<T*>(launch_shim::dynamic_shared_memory);
 #endif
 }

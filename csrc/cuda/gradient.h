@@ -1,4 +1,4 @@
-// The surrogate gradient as kernels call it: gradient(x, t) = t g(x).
+// The surrogate gradient as a function object for kernels: gradient(x, t) = t g(x).
 #ifndef SPIKEGRAD_CUDA_GRADIENT_H_
 #define SPIKEGRAD_CUDA_GRADIENT_H_
 
@@ -9,7 +9,7 @@
 
 namespace spikegrad::cuda {
 
-// The fast way of order 0.
+// The fast path of order 0.
 template <class Value>
 struct ValueGradient {
   static constexpr bool is_fast = true;
@@ -20,13 +20,13 @@ struct ValueGradient {
   }
 };
 
-// Not inline: what it takes in registers would be the fast way's spills.
+// Not inlined: its registers would make the fast path spill.
 template <class Family>
 __device__ __noinline__ double slow_gradient(double x, double t, const Family* g) {
   return sum_of_terms(x, t, *g, 0);
 }
 
-// Any parameters, in double.
+// For any parameters, in double.
 template <class Family>
 struct SumGradient {
   static constexpr bool is_fast = false;
@@ -37,11 +37,11 @@ struct SumGradient {
   }
 };
 
-// The same for a number of terms that the compiler knows.
+// The gradient for a number of terms known at compile time.
 template <class T, class Family, int kTerms>
 class FastGradient {
  public:
-  // False where the parameters have no fast way. All threads of the block call it once.
+  // Returns false if the parameters have no fast path. All threads of the block must call it, once.
   __device__ __forceinline__ bool prepare(const ParameterAddresses<Family>& parameters) {
     family_ = &prepared_in_block<T, kTerms>(parameters);
     value_ = value_for(*family_, Terms<kTerms>{}, Wide<T>{});
@@ -49,10 +49,10 @@ class FastGradient {
   }
   __device__ __forceinline__ Wide<T> operator()(Wide<T> x, Wide<T> t) const { return value_of(x, t, value_); }
 
-  // Calls use(gradient) with another one.
+  // Calls use(gradient) with a gradient that works without this fast path.
   template <class Use>
   __device__ __forceinline__ void with_slow(Use use) const {
-    if constexpr (kTerms > 1) {  // of which but one may count
+    if constexpr (kTerms > 1) {  // one term may remain, with a fast path of its own
       const bool done = with_value(
           *family_, Wide<T>{}, [&](const auto& value) { use(ValueGradient<std::decay_t<decltype(value)>>{value}); });
       if (done) return;
@@ -65,7 +65,7 @@ class FastGradient {
   std::decay_t<decltype(value_for(Family{}, Terms<kTerms>{}, Wide<T>{}))> value_;
 };
 
-// Calls use(gradient) with the fast way if there is one.
+// Calls use(gradient), with the fast path if there is one.
 template <class T, class Family, class Use>
 __device__ __forceinline__ void with_any_gradient(const ParameterAddresses<Family>& parameters, Use use) {
   __shared__ Family g;

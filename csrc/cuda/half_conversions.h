@@ -1,5 +1,5 @@
-// widen and narrow of math/half.h by the device's own instructions: the portable ones are some 35 operations for a
-// cotangent, an input and a result in 16 bits, more than there is time for at the speed of the memory.
+// widen and narrow (math/half.h) with the device's conversion instructions. The portable versions take about 35
+// operations for a 16-bit cotangent, input and result, which is too slow to keep up with memory.
 #ifndef SPIKEGRAD_CUDA_HALF_CONVERSIONS_H_
 #define SPIKEGRAD_CUDA_HALF_CONVERSIONS_H_
 
@@ -7,7 +7,7 @@
 
 #include "math/half.h"
 
-#if defined(__CUDACC__)  // and not the tests' host compiler
+#if defined(__CUDACC__)  // not for the host compiler of the tests
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #endif

@@ -29,7 +29,7 @@ ffi::Error heaviside(cudaStream_t stream, ffi::AnyBuffer x, ffi::Result<ffi::Any
   });
 }
 
-// The operands are checked here too: what is refused under stream capture could reach the user as a failed capture.
+// Operands are checked here too: under stream capture, the user might see a failed capture instead of the error.
 template <class Family>
 ffi::Error initialize_derivative(ffi::AnyBuffer x, ffi::AnyBuffer t, ffi::RemainingArgs parameters,
                                  ffi::Result<ffi::AnyBuffer> out, int64_t order) {

@@ -1,7 +1,7 @@
-// The XLA FFI handlers of the CUDA kernels, with the operands, attributes and results of those for the CPU.
+// The XLA FFI handlers of the CUDA kernels. Operands, attributes and results are the same as for the CPU handlers.
 //
-// A target has two stages. `initialize` loads the kernel into the device, so that `execute` does nothing but launch it
-// and may be captured in a CUDA graph.
+// A target has two stages. `initialize` loads the kernel onto the device. `execute` only launches it and can thus be
+// captured in a CUDA graph.
 #ifndef SPIKEGRAD_CUDA_HANDLERS_H_
 #define SPIKEGRAD_CUDA_HANDLERS_H_
 

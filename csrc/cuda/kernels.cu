@@ -14,19 +14,19 @@
 
 namespace spikegrad::cuda {
 
-// A vector of 16 bytes a thread and 256 threads a block, in a grid that covers the array (launch.h). More vectors a
-// thread or streaming loads were no faster on an H100 (2026-11-27: 266 to 270 us for a spike of 1e8 floats, all of
-// them).
+// Each thread has one vector of 16 bytes, each block 256 threads, and the grid covers the array (launch.h). More
+// vectors a thread or streaming loads were no faster on an H100 (2026-11-27: all took 266 to 270 us for a spike of 1e8
+// floats).
 constexpr int kThreads = 256;
 
-// Blocks a multiprocessor for which the kernels leave registers. To keep its memory busy an H100 needs some 14 KiB a
-// multiprocessor under way (3.4 TB/s, 0.55 us, 132 of them): 4 blocks with a vector of x and one of t a thread are 32
-// KiB. The higher orders are bound by arithmetic in double; the sigmoid's spill at 4.
+// Minimum blocks a multiprocessor, which limits the registers. To keep its memory busy, an H100 needs about 14 KiB in
+// flight for each of its 132 multiprocessors (3.4 TB/s, 0.55 us). 4 blocks, with a vector of x and one of t a thread,
+// have 32 KiB in flight. Higher orders are bound by double arithmetic; with 4 blocks the sigmoid's kernels spill.
 constexpr int kSpikeBlocks = 8;
 constexpr int kGradientBlocks = 4;
 constexpr int kDerivativeBlocks = 2;
 
-// The kernels. Their names are what a profiler shows.
+// The kernels. Profilers show these names.
 
 template <class T>
 __global__ void __launch_bounds__(kThreads, kSpikeBlocks) spike(const T* x, T* out, int64_t size) {
@@ -40,18 +40,17 @@ __global__ void __launch_bounds__(kThreads, kSpikeBlocks) spike(const T* x, T* o
   share.for_remainder(size, [&](int64_t i) { out[i] = heaviside(x[i]); });
 }
 
-// Order 0 for a number of terms that the compiler knows.
+// Order 0 for a number of terms known at compile time.
 template <class T, class Family, int kTerms>
 __global__ void __launch_bounds__(kThreads, kGradientBlocks)
     surrogate_gradient(const T* x, const T* t, bool scalar_t, T* out, int64_t size,
                        ParameterAddresses<Family> parameters) {
   FastGradient<T, Family, kTerms> g{};
   bool fast = false;
-  // Parameters of one term are prepared while the loads are on their way. For three terms there are not enough
-  // registers.
+  // A single term is prepared while the loads are in flight. Three terms would need too many registers for that.
   if constexpr (kTerms > 1) fast = g.prepare(parameters);
   const Share<T> share = scalar_t ? Share<T>(size, x, out) : Share<T>(size, x, t, out);
-  Bits bits_x = {}, bits_t = {};  // lanes of 16 bits would have a register each
+  Bits bits_x = {}, bits_t = {};  // as a Vector, each 16-bit lane would take a register
   if (share.has_vector()) {
     bits_x = load_bits(x, share.thread);
     if (!scalar_t) bits_t = load_bits(t, share.thread);
@@ -116,7 +115,7 @@ cudaError_t Heaviside<T>::load() {
   return load_kernel(spike<T>);
 }
 
-// use(kernel) with the kernel of order 0 for this number of parameters, or null where there is none.
+// Calls use(kernel) with the kernel of order 0 for this number of parameters, or with null if there is none.
 template <class T, class Family, class Use>
 cudaError_t with_gradient_kernel(int64_t parameter_count, int64_t order, Use use) {
   if (order == 0 && parameter_count == Family::parameters) return use(surrogate_gradient<T, Family, 1>);

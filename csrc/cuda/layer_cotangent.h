@@ -1,4 +1,4 @@
-// A layer backwards through time, for any neuron.
+// The pullback of a layer, backwards over time, for any neuron.
 #ifndef SPIKEGRAD_CUDA_LAYER_COTANGENT_H_
 #define SPIKEGRAD_CUDA_LAYER_COTANGENT_H_
 
@@ -12,24 +12,25 @@
 
 namespace spikegrad::cuda {
 
-// How a layer is cut into chunks of steps that are recomputed into registers.
+// How the steps of a layer are divided into chunks. A chunk is recomputed into registers and then pulled back.
 //
-// Where checkpoints are close together, every chunk begins at one, and the whole of time is a single section. Where
-// they are further apart than a chunk is long, a section is what lies between two of them: its steps are swept once,
-// from its checkpoint on, to find the states at which its chunks begin. They wait in shared memory, a slot for each
-// chunk but the last; a section with more chunks than `slots` + 1 is taken in pieces, each with a sweep of its own.
+// If checkpoints are close together, every chunk starts at a checkpoint, and all of time is one section. If they are
+// farther apart than the length of a chunk, a section is the range from one checkpoint to the next. A forward sweep
+// from the checkpoint then finds the states where the section's chunks start. These states are kept in shared memory,
+// in one slot for each chunk but the last. A section with more than `slots` + 1 chunks is processed in pieces, with a
+// sweep for each piece.
 struct Chunks {
-  int64_t section_steps;  // of all sections but the last
+  int64_t section_steps;  // for all sections but the last
   int64_t sections;
   int64_t checkpoints;
-  int64_t checkpoints_a_chunk;  // 0 where sections are swept
-  int section_chunks;           // of all sections but the last
+  int64_t checkpoints_a_chunk;  // 0 if sections are swept
+  int section_chunks;           // for all sections but the last
   int last_section_chunks;
   int chunk_steps;
   int slots;
 };
 
-// The chunks of at most `most_steps` steps. A layer that is no longer than that is one chunk, whatever its checkpoints.
+// Divides a layer into chunks of at most `most_steps` steps. If it has no more steps than that, it is a single chunk.
 SPIKEGRAD_SCALAR Chunks chunks_of(int64_t steps, int64_t every, int most_steps, int slots) {
   Chunks chunks = {steps, 1, checkpoints_of(steps, every), 1, 1, 1, most_steps, 0};
   if (steps <= most_steps) return chunks;
@@ -39,7 +40,7 @@ SPIKEGRAD_SCALAR Chunks chunks_of(int64_t steps, int64_t every, int most_steps, 
     chunks.last_section_chunks = static_cast<int>((steps + chunks.chunk_steps - 1) / chunks.chunk_steps);
     return chunks;
   }
-  // Chunks of about one length: a short one at the end would leave little time for what the next one loads.
+  // Chunks of nearly equal length: while a short last chunk runs, the next chunk's loads would not complete.
   const int64_t fewest = (every + most_steps - 1) / most_steps, chunk_steps = (every + fewest - 1) / fewest;
   const int64_t last_steps = steps - (chunks.checkpoints - 1) * every;
   chunks.section_steps = every;
@@ -53,7 +54,7 @@ SPIKEGRAD_SCALAR Chunks chunks_of(int64_t steps, int64_t every, int most_steps, 
   return chunks;
 }
 
-// The states at which chunks begin: [slot][state][lane][thread], so that no two threads of a warp meet in a bank.
+// Saved states, [slot][state][lane][thread]. This layout avoids bank conflicts between the threads of a warp.
 template <class W, int kStates, int kLanes>
 __device__ __forceinline__ W* slot_of(int64_t slot) {
   return dynamic_shared<W>() + slot * (kStates * kLanes) * blockDim.x + threadIdx.x;
@@ -73,15 +74,16 @@ __device__ __forceinline__ void restore_state(int64_t slot, Numbers<W, kStates> 
   for (int i = 0; i < kStates * kLanes; i++) state[i % kLanes].at[i / kLanes] = at[i * blockDim.x];
 }
 
-// Calls use(k) for k = from, from - 1, ... 0, each a constant; from < kSteps <= 16. A chunk that is not full enters the
-// unrolled steps in their middle: a condition at each of them would be two to four of some fifty instructions.
+// Calls use(k) for k = from, from - 1, ... 0, where each k is a compile-time constant and from < kSteps <= 16. A
+// partial chunk jumps into the middle of the unrolled steps. A condition at each step would add two to four
+// instructions to about fifty.
 template <int kSteps, class Use>
 __device__ __forceinline__ void from_step_down(int from, Use use) {
 #define SPIKEGRAD_STEP(k)             \
   case k:                             \
     if constexpr (k < kSteps) use(k); \
     [[fallthrough]];
-  if (from >= kSteps - 1) goto full;  // >=, or the compiler would make it one more of the cases, all searched in turn
+  if (from >= kSteps - 1) goto full;  // with ==, the compiler adds a case and searches all cases in turn
   switch (from) {
   full:
     SPIKEGRAD_STEP(15)
@@ -106,12 +108,12 @@ __device__ __forceinline__ void from_step_down(int from, Use use) {
 #undef SPIKEGRAD_STEP
 }
 
-// What a call may have. The common call has an array of cotangents for the spikes, one number for the membrane's
-// cotangents, and does not ask for the parameters' cotangents.
+// The operands that a call may have. A common call has an array of cotangents for the spikes and a scalar cotangent for
+// the membrane. It does not request the parameters' cotangents.
 enum class Operands { common, any };
 
-// g(x, t) is t g(x). prepare() makes it so, after the first loads are on their way; where it returns false nothing more
-// is done.
+// g(x, t) returns t g(x) after a call of prepare(), which runs while the first loads are in flight. If prepare()
+// returns false, the function returns without results.
 template <class Form, Operands kOperands, class Stride, class T, class Neuron, class R, class Gradient, class Prepare>
 __device__ __forceinline__ void pull_back(const LayerCotangent<T, Neuron>& call, const Chunks& chunks, R rule,
                                           const Neurons<Form::lanes, Stride>& neurons, const Gradient& g,
@@ -130,12 +132,12 @@ __device__ __forceinline__ void pull_back(const LayerCotangent<T, Neuron>& call,
   const Stride spikes_stride = one_spike_bar ? 0 : stride;
   const T* const spikes_bar = call.spikes_bar.data - (early && !one_spike_bar ? stride : 0);
 
-  // Of the chunk that comes next. `place` is where its first step lies in an array over time.
+  // Prefetched rows of the next chunk. `place` is the index of its first step in an array over time.
   Row<T, kLanes> next_x[kSteps] = {}, next_spike[kSteps] = {}, next_membrane[kAny ? kSteps : 1] = {};
   const auto load_x = [&](int64_t place, int count) { load_rows(layer.current.data + place, stride, count, next_x); };
   const auto load_bars = [&](int64_t place, int count) {
     const T* spike = spikes_bar + (one_spike_bar ? 0 : place);
-    if (early && place == start) {  // no spike is written for step 0
+    if (early && place == start) {  // step 0 has no row for its spike
       next_spike[0] = {};
 #pragma unroll
       for (int k = 1; k < kSteps; k++) {
@@ -150,8 +152,8 @@ __device__ __forceinline__ void pull_back(const LayerCotangent<T, Neuron>& call,
     }
   };
 
-  // The sections that are left, and the chunks of this one from `begin` to `end`. The chunk before `end` has `count`
-  // steps.
+  // `section` counts the remaining sections. The current piece has the chunks from `begin` to `end`; the last of them
+  // has `count` steps.
   int64_t section = chunks.sections - 1;
   int end = chunks.last_section_chunks;
   int begin = sweeps && end > chunks.slots + 1 ? end - (chunks.slots + 1) : 0;
@@ -205,7 +207,8 @@ __device__ __forceinline__ void pull_back(const LayerCotangent<T, Neuron>& call,
       Kept<W, Neuron> kept[kSteps][kLanes];
 #pragma unroll
       for (int k = 0; k < kSteps; k++) {
-        // Steps after the last are computed too, but for the state that the last spike is made of.
+        // Steps beyond the last one are computed too, except with reset_undecayed, where the last spike needs the last
+        // state.
         if (early && k >= count) break;
 #pragma unroll
         for (int j = 0; j < kLanes; j++) {
@@ -266,7 +269,7 @@ __device__ __forceinline__ void pull_back(const LayerCotangent<T, Neuron>& call,
       if (q == begin) break;
     }
 
-    // The next piece: of the same section what lies before, or the section before.
+    // Go to the next piece: earlier chunks of this section, or else the previous section.
     if (begin > 0) {
       end = begin;
     } else {
@@ -288,8 +291,8 @@ __device__ __forceinline__ void pull_back(const LayerCotangent<T, Neuron>& call,
   if (kAny && call.parameters_bar[0]) store_states(call.parameters_bar, neurons, parameters_bar);
 }
 
-// The slow way, for parameters whose g has no fast one: a neuron after the other, a step at a time, with as many slots
-// as the launch has given the block memory for.
+// The fallback for parameters without a fast path. It processes one neuron after the other, one step at a time, with
+// `slots` slots in the shared memory of the block.
 template <Operands kOperands, class Stride, class Gradient, class T, class Neuron, class R>
 __device__ __forceinline__ void pull_back_slowly(const LayerCotangent<T, Neuron>& call, int lanes, int slots, R rule,
                                                  const Gradient& gradient) {
@@ -303,11 +306,10 @@ __device__ __forceinline__ void pull_back_slowly(const LayerCotangent<T, Neuron>
   }
 }
 
-// The kernels. Their names are what a profiler shows.
+// The kernels. Profilers show these names.
 
-// Blocks a multiprocessor for which a kernel leaves registers. There is nothing between 16 warps with 128 registers a
-// thread and 12 with 168, and with 128 ptxas spills where a rule keeps more alive, or a thread has four neurons in
-// float.
+// Minimum blocks a multiprocessor, which limits the registers. The choices are 16 warps with 128 registers a thread or
+// 12 warps with 168. With 128, ptxas spills for rules that keep more values alive and for four float neurons a thread.
 template <class T, class Form, class R>
 constexpr int kCotangentBlocks =
     Form::lanes * sizeof(T) == 16 || R::reset == Reset::zero || !R::charge_first ? 3 : kLayerBlocks;
@@ -324,7 +326,7 @@ __global__ void __launch_bounds__(kLayerThreads, (kCotangentBlocks<T, Form, R>))
       [&](const auto& slow) { pull_back_slowly<Operands::common, uint32_t>(call, Form::lanes, slots, R{}, slow); });
 }
 
-// Whatever the call, and the family's terms.
+// For any call and any number of terms.
 template <class T>
 using AnyForm = Form<1, 8 * sizeof(float) / sizeof(Wide<T>)>;
 
@@ -342,11 +344,12 @@ __global__ void __launch_bounds__(kLayerThreads, sizeof(T) == sizeof(double) ? 3
   });
 }
 
-// use(form) for the form of a call on a device. An H100 (2026-11-27) took 91 us for 1000 x 512 and 48 for 500 x 8,192
-// with one neuron a thread and 16 steps at a time, and 113 and 59 with two. At 500 x 65,536 and 128 x 1M in float two
-// neurons and 8 steps reached 0.98 of a copy, and one and 16 0.85 and 0.93. In bfloat16 four neurons and 4 steps
-// reached 0.94 at 128 x 1M and 0.80 at 4 x 2M (two: 0.86 and 0.71), but 0.43 at 500 x 65,536, where one and 16 reached
-// 0.68.
+// Calls use(form) with the fastest form for this call. Measured on an H100 (2026-11-27), with neurons x steps in a
+// thread.
+// Times at 1000 x 512 and 500 x 8,192: 1 x 16 took 91 and 48 us, two neurons took 113 and 59 us.
+// Fraction of a copy's speed in float at 500 x 65,536 and 128 x 1M: 2 x 8 reached 0.98 at both, 1 x 16 0.85 and 0.93.
+// In bfloat16 at 128 x 1M and 4 x 2M: 4 x 4 reached 0.94 and 0.80, two neurons 0.86 and 0.71. At 500 x 65,536, 4 x 4
+// reached 0.43 and 1 x 16 reached 0.68.
 template <class T, class Neuron, class Use>
 cudaError_t with_cotangent_form(const LayerCotangent<T, Neuron>& call, int multiprocessors, Use use) {
   const LayerShape& shape = call.layer.shape;
@@ -364,8 +367,8 @@ cudaError_t with_cotangent_form(const LayerCotangent<T, Neuron>& call, int multi
   return use(Form<1, 16>{});
 }
 
-// Whether there are kernels that know a call's rule. Each of them is a second of the build for every architecture and
-// 20 KB of the module, so there are none for float16 and double, nor for surrogates of several terms.
+// Whether a call has kernels that know its rule at compile time. Each such kernel adds, for every architecture, one
+// second to the build and 20 KB to the module. So float16, double and surrogates of several terms have none.
 template <class T, class Neuron, class Family>
 bool has_cotangent_form(const LayerCotangent<T, Neuron>& call, const ParameterAddresses<Family>& parameters) {
   return parameters.count == Family::parameters && !call.spikes_bar.is_scalar && call.membrane_bar.is_scalar &&
@@ -374,17 +377,17 @@ bool has_cotangent_form(const LayerCotangent<T, Neuron>& call, const ParameterAd
 template <class T>
 constexpr bool kHasCotangentForms = std::is_same_v<T, float> || std::is_same_v<T, BFloat16>;
 
-// Slots that the slow way is given at most: with every = 22, the default for 500 steps, it sweeps a section once.
+// Maximum slots for the fallback. With every = 22, the default for 500 steps, each section is swept once.
 constexpr int kSlowSlots = 24;
-constexpr int64_t kMostSharedBytes = 46 << 10;  // of the 48 KiB that a block has without being allowed more
+constexpr int64_t kMostSharedBytes = 46 << 10;  // a block has 48 KiB by default
 
-// The chunks of a form, and shared memory for its slots or for the slots of the slow way, whichever are more.
+// The chunks of a form. Shared memory is the larger of its slots and the slots of the fallback.
 template <class T, class Neuron, class Form>
 Chunks cotangent_chunks(const Layer<T, Neuron>& layer, Grid& grid, int& slow_slots) {
-  constexpr int64_t kSlotBytes = Neuron::states * sizeof(Wide<T>);  // of a neuron
+  constexpr int64_t kSlotBytes = Neuron::states * sizeof(Wide<T>);  // per neuron
   const int64_t steps = layer.shape.steps;
   const auto room = [&] { return static_cast<int>(kMostSharedBytes / (kSlotBytes * Form::lanes * grid.threads)); };
-  // Smaller blocks before smaller pieces, whose sections are swept more than once.
+  // Prefer smaller blocks to smaller pieces, because pieces sweep a section several times.
   while (grid.threads > kWarp && chunks_of(steps, layer.every, Form::steps, INT32_MAX).slots > room()) {
     grid.threads /= 2;
   }
@@ -431,7 +434,7 @@ cudaError_t CotangentKernels<T, Neuron, Family>::load(const LayerCotangent<T, Ne
         const auto load_form = [](auto form) {
           return load_kernel(layer_cotangent<T, Neuron, decltype(form), decltype(rule), Family>);
         };
-        // The buffers of the launch may lie elsewhere: then neurons go one by one.
+        // Buffers at launch may have another alignment, which needs the form with one neuron a thread.
         if (cudaError_t error = load_form(Form<1, 16>{}); error != cudaSuccess) return error;
         return with_cotangent_form(call, multiprocessors, load_form);
       });

@@ -1,4 +1,4 @@
-// The forms of a layer's kernels: how many neurons a thread has, and how many steps it takes at a time.
+// The forms of a layer's kernels: neurons per thread (lanes), and steps that a thread processes at a time.
 #ifndef SPIKEGRAD_CUDA_LAYER_FORMS_H_
 #define SPIKEGRAD_CUDA_LAYER_FORMS_H_
 
@@ -17,22 +17,22 @@ struct Form {
 
 constexpr int kWarp = 32;
 constexpr int kLayerThreads = 128;
-// Blocks a multiprocessor for which the kernels leave registers: what is in flight is what a thread holds in them, and
-// 16 warps with 128 registers each hold as much as ptxas finds use for without spilling.
+// Minimum blocks a multiprocessor, which limits the registers. Data in flight are held in registers. 16 warps with 128
+// registers a thread hold as much as ptxas can use without spills.
 constexpr int kLayerBlocks = 4;
 
-// The neurons of a layer, and whether a thread can take several that lie side by side: they do in every row, at the
-// alignment of their accesses. XLA places its buffers so, but promises no more than an element's alignment.
+// Whether a thread can process `lanes` adjacent neurons: they must be adjacent in every row and aligned for one access.
+// XLA aligns its buffers this way, but guarantees only the alignment of an element.
 template <class... T>
 bool fit_side_by_side(const LayerShape& shape, int lanes, const T*... arrays) {
   return shape.inner % lanes == 0 &&
          ((reinterpret_cast<uintptr_t>(arrays) % (static_cast<size_t>(lanes) * sizeof(T)) == 0) && ...);
 }
 
-// The kernels with 32 bits for the way from one step to the next.
+// Whether 32 bits hold the stride from one step to the next.
 inline bool has_short_rows(const LayerShape& shape) { return shape.inner <= UINT32_MAX; }
 
-// Few neurons go to all multiprocessors, warp by warp.
+// With few neurons, blocks shrink down to one warp, so that all multiprocessors get work.
 inline Grid layer_grid(const LayerShape& shape, int lanes, int multiprocessors) {
   const int64_t threads = (shape.outer * shape.inner + lanes - 1) / lanes;
   int block = kLayerThreads;

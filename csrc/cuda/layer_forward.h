@@ -1,4 +1,4 @@
-// A layer forward through time, for any neuron.
+// The forward pass of a layer over time, for any neuron.
 #ifndef SPIKEGRAD_CUDA_LAYER_FORWARD_H_
 #define SPIKEGRAD_CUDA_LAYER_FORWARD_H_
 
@@ -8,8 +8,8 @@
 
 namespace spikegrad::cuda {
 
-// Of a form's neurons so many steps are in registers while as many are on their way. A chunk of steps without a
-// checkpoint inside, a membrane to put out or an end of time goes through code that asks for none of them.
+// Form::steps steps are held in registers while the next ones are loaded. A chunk without checkpoints, membrane output
+// and the first or last steps runs code without conditions.
 template <class Form, class Stride, bool kMembrane, class T, class Neuron, class R>
 __device__ __forceinline__ void go_forward(const LayerForward<T, Neuron>& call, int64_t checkpoint_count, R rule) {
   using W = Wide<T>;
@@ -94,7 +94,7 @@ __device__ __forceinline__ void go_forward(const LayerForward<T, Neuron>& call, 
   store_states(call.last_state, neurons, state);
 }
 
-// The kernels. Their names are what a profiler shows.
+// The kernels. Profilers show these names.
 
 template <class T, class Neuron, class Form, class R>
 __global__ void __launch_bounds__(kLayerThreads, kLayerBlocks)
@@ -102,17 +102,18 @@ __global__ void __launch_bounds__(kLayerThreads, kLayerBlocks)
   go_forward<Form, uint32_t, false>(call, checkpoint_count, R{});
 }
 
-// Whatever the call: with its membrane, and with rows of any length.
+// For any call: also with membrane output, and with rows of any length.
 template <class T, class Neuron>
 __global__ void __launch_bounds__(kLayerThreads, kLayerBlocks)
     layer_any(LayerForward<T, Neuron> call, int64_t checkpoint_count) {
   go_forward<Form<1, 8>, int64_t, true>(call, checkpoint_count, rule_of(call.layer));
 }
 
-// use(form) for the form of a call on a device. An H100 (132 multiprocessors, 2026-11-27) took 20 us for 1000 x 512
-// with 16 steps at a time and 34 with 32, for 500 x 8,192 28 and 22; two neurons a thread reached 0.90 of a copy at 500
-// x 65,536 and 0.96 at 128 x 1M (one: 0.88 and 0.94), four of them in short layers 0.87 at 4 x 2M, and 0.76 in bfloat16
-// (one: 0.62).
+// Calls use(form) with the fastest form for this call. Measured on an H100 (132 multiprocessors, 2026-11-27).
+// Steps at a time: 16 took 20 us at 1000 x 512 and 28 us at 500 x 8,192; 32 took 34 and 22 us.
+// Fraction of a copy's speed at 500 x 65,536 and 128 x 1M: two neurons a thread reached 0.90 and 0.96, one 0.88 and
+// 0.94.
+// In short layers, 4 x 2M: four neurons a thread reached 0.87, and 0.76 in bfloat16 (one: 0.62).
 template <class T, class Neuron, class Use>
 cudaError_t with_forward_form(const LayerForward<T, Neuron>& call, int multiprocessors, Use use) {
   const LayerShape& shape = call.layer.shape;
@@ -132,7 +133,7 @@ cudaError_t with_forward_form(const LayerForward<T, Neuron>& call, int multiproc
   return use(Form<1, 16>{});
 }
 
-// The spike of a reset is no constant to the forward, nor anything else.
+// The forward pass does not depend on detach_reset. Fewer kernels are compiled this way.
 template <class R>
 using ForwardRule = StaticRule<R::charge_first, R::reset, false>;
 
@@ -167,7 +168,7 @@ cudaError_t ForwardKernels<T, Neuron>::load(const LayerForward<T, Neuron>& call)
     const auto load_form = [](auto form) {
       return load_kernel(layer<T, Neuron, decltype(form), ForwardRule<decltype(rule)>>);
     };
-    // The buffers of the launch may lie elsewhere: then neurons go one by one.
+    // Buffers at launch may have another alignment, which needs a form with one neuron a thread.
     if (cudaError_t error = load_form(Form<1, 16>{}); error != cudaSuccess) return error;
     if constexpr (sizeof(T) < sizeof(double)) {
       if (cudaError_t error = load_form(Form<1, 32>{}); error != cudaSuccess) return error;

@@ -1,8 +1,8 @@
-// A layer of neurons, its tangent and its pullback as plain launches: no XLA.
+// Launch functions of a layer, its tangent and its pullback, without XLA.
 //
-// All pointers are to device memory. Nothing is allocated and nothing waited for; without neurons nothing is launched.
-// `load` brings the kernels that a call may need into the current device, which a launch under stream capture must not
-// have to do.
+// All pointers are device pointers. Launches neither allocate nor synchronise. Without neurons nothing is launched.
+// `load` loads all kernels that a call may need onto the current device, because a launch under stream capture must not
+// load them.
 #ifndef SPIKEGRAD_CUDA_LAYER_KERNELS_H_
 #define SPIKEGRAD_CUDA_LAYER_KERNELS_H_
 

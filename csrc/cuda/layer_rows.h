@@ -1,5 +1,5 @@
-// Where a thread's neurons lie in the arrays of a layer, and how it reads and writes them: kLanes neurons that lie side
-// by side, in one access.
+// Addresses of a thread's neurons in the arrays of a layer, and functions that load and store them. A thread has kLanes
+// adjacent neurons and accesses them at once.
 #ifndef SPIKEGRAD_CUDA_LAYER_ROWS_H_
 #define SPIKEGRAD_CUDA_LAYER_ROWS_H_
 
@@ -14,7 +14,7 @@
 
 namespace spikegrad::cuda {
 
-// One step of a thread's neurons.
+// The values of a thread's neurons at one step.
 template <class T, int kLanes>
 struct alignas(sizeof(T) * kLanes) Row {
   T lane[kLanes];
@@ -30,10 +30,10 @@ __device__ __forceinline__ void store_row(T* at, const Row<T, kLanes>& row) {
   *reinterpret_cast<Row<T, kLanes>*>(at) = row;
 }
 
-// The address of the row that comes `rows` after another, `rows` being a constant. With a Stride of 32 bits it is one
-// instruction, of the dozen that a neuron has for a step forward: for the compiler the product is opaque, or it would
-// make a chain of sums of it, each of two instructions. Reads and writes differ in their text, so that they don't share
-// a product: on sm_100 ptxas would add it to each address with two more instructions.
+// The address `rows` rows after `at`, where `rows` is a constant. With a 32-bit Stride this is one of about a dozen
+// instructions that a neuron needs for a forward step. Inline assembly hides the product: otherwise the compiler forms
+// a chain of sums, each of two instructions. The text differs between reads and writes so that they don't share a
+// product: on sm_100, ptxas would add a shared product to each address with two more instructions.
 template <class T, class Stride>
 __device__ __forceinline__ T* rows_after(T* at, int rows, Stride stride) {
   int64_t bytes;
@@ -54,7 +54,7 @@ __device__ __forceinline__ T* rows_after(T* at, int rows, Stride stride) {
   return reinterpret_cast<T*>(reinterpret_cast<Byte*>(at) + bytes);
 }
 
-// The first `count` rows, or as many as there are registers.
+// Loads the first `count` rows, but at most kSteps.
 template <int kSteps, int kLanes, class T, class Stride, class Count>
 __device__ __forceinline__ void load_rows(const T* at, Stride stride, Count count, Row<T, kLanes> (&to)[kSteps]) {
   if (count >= kSteps) {
@@ -70,7 +70,7 @@ __device__ __forceinline__ void load_rows(const T* at, Stride stride, Count coun
 
 template <int kLanes, class Stride>
 struct Neurons {
-  int64_t index;  // of the first one
+  int64_t index;  // of the first neuron
   int64_t outer, offset;
   Stride stride;  // from one step to the next, in elements
   bool exist;     // the last block has more threads than neurons
@@ -84,20 +84,20 @@ struct Neurons {
         offset(index),
         stride(static_cast<Stride>(shape.inner)),
         exist(index < shape.outer * shape.inner) {
-    // A division of 64 bits takes as many instructions as ten steps: none where time comes first.
+    // A 64-bit division takes as many instructions as ten steps, so it is skipped if time is the first axis.
     if (shape.outer > 1) {
       outer = index / shape.inner;
       offset = index - outer * shape.inner;
     }
   }
 
-  // Their place at step t of an array [outer, length, inner].
+  // The index of the neurons at step t of an array [outer, length, inner].
   __device__ __forceinline__ int64_t at(int64_t length, int64_t t) const {
     return (outer * length + t) * static_cast<int64_t>(stride) + offset;
   }
 };
 
-// What a neuron has once.
+// Loads values that are constant in time.
 template <int kCount, class T, int kLanes, class Stride>
 __device__ __forceinline__ void load_states(const Operand<T> (&operands)[kCount],
                                             const Neurons<kLanes, Stride>& neurons, Numbers<T, kCount> (&to)[kLanes]) {
@@ -120,7 +120,7 @@ __device__ __forceinline__ void store_states(T* const (&arrays)[kCount], const N
   }
 }
 
-// The same for the rows of checkpoints, in one access for each state.
+// Loads a row of checkpoints, in one access for each state.
 template <int kCount, class T, int kLanes>
 __device__ __forceinline__ void load_checkpoint(const T* const (&arrays)[kCount], int64_t at,
                                                 Numbers<T, kCount> (&to)[kLanes]) {
@@ -144,8 +144,8 @@ __device__ __forceinline__ void store_checkpoint(T* const (&arrays)[kCount], int
   }
 }
 
-// Whether a spike is written one row before that of its step (neurons/layer_call.h): the first one nowhere, and one
-// more after all steps.
+// Whether step t writes its spike to row t - 1 (spike_row in neurons/layer_call.h). Step 0 then writes none, and one
+// more spike is written after the last step.
 template <class T, class Neuron, class R>
 __device__ __forceinline__ bool is_early(const Layer<T, Neuron>& layer, R rule) {
   return !rule.charge_first && layer.order == Order::reset_undecayed;

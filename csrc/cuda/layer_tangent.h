@@ -1,4 +1,4 @@
-// The derivative of a layer forward through time, for any neuron.
+// The tangent of a layer, forward over time, for any neuron.
 #ifndef SPIKEGRAD_CUDA_LAYER_TANGENT_H_
 #define SPIKEGRAD_CUDA_LAYER_TANGENT_H_
 
@@ -11,7 +11,7 @@
 
 namespace spikegrad::cuda {
 
-// As go_forward (layer_forward.h), with a current and its tangent on their way. g(x, t) is t g(x).
+// Like go_forward (layer_forward.h), for a current and its tangent. g(x, t) returns t g(x).
 template <class Form, class T, class Neuron, class Gradient>
 __device__ __forceinline__ void carry_forward(const LayerTangent<T, Neuron>& call, const Gradient& g) {
   static_assert(Form::lanes == 1);
@@ -78,7 +78,7 @@ __device__ __forceinline__ void carry_forward(const LayerTangent<T, Neuron>& cal
   store_states(call.last_state_dot, neurons, state_dot);
 }
 
-// The kernel. Its name is what a profiler shows.
+// The kernel. Profilers show this name.
 template <class T, class Neuron, class Family>
 __global__ void __launch_bounds__(kLayerThreads, kLayerBlocks)
     layer_tangent(LayerTangent<T, Neuron> call, ParameterAddresses<Family> parameters) {

@@ -9,7 +9,7 @@ namespace ffi = xla::ffi;
 namespace spikegrad::cuda {
 namespace {
 
-// Both stages look at the operands, as for the derivatives (handlers.cc).
+// Both stages check the operands; handlers.cc gives the reason.
 ffi::Error initialize_lif(ffi::RemainingArgs arguments, ffi::RemainingRets results, ffi::Dictionary attributes) {
   return with_current(arguments, [&](auto element) {
     LifForward<decltype(element)> call;
@@ -28,7 +28,7 @@ ffi::Error lif(cudaStream_t stream, ffi::RemainingArgs arguments, ffi::Remaining
   });
 }
 
-// Of LifTangent by TangentKernels, or of LifCotangent by CotangentKernels.
+// For LifTangent with TangentKernels, and for LifCotangent with CotangentKernels.
 template <class Family, template <class> class Call, template <class, class, class> class Kernels>
 ffi::Error initialize_lif_derivative(ffi::RemainingArgs arguments, ffi::RemainingRets results,
                                      ffi::Dictionary attributes) {

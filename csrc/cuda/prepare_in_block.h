@@ -1,4 +1,4 @@
-// A family's parameters as a kernel finds them.
+// Prepares a family's parameters inside a kernel.
 #ifndef SPIKEGRAD_CUDA_PREPARE_IN_BLOCK_H_
 #define SPIKEGRAD_CUDA_PREPARE_IN_BLOCK_H_
 
@@ -9,9 +9,9 @@
 
 namespace spikegrad::cuda {
 
-// The parameters are on the device, and may just have been computed there: only a kernel can look at them. Every block
-// works out for itself what follows from them; in shared memory, since what is indexed at run time would be local
-// memory in a thread.
+// The parameters are in device memory, and an earlier kernel may just have computed them, so the host cannot read them.
+// Each block prepares the family itself. The result lies in shared memory, because arrays that are indexed at run time
+// would go to local memory.
 template <class T, class Family>
 __device__ __forceinline__ void prepare_in_block(Family& g, const ParameterAddresses<Family>& parameters,
                                                  int64_t order) {
@@ -26,7 +26,7 @@ __device__ __forceinline__ void prepare_in_block(Family& g, const ParameterAddre
   __syncthreads();
 }
 
-// The same for order 0 and a number of terms that the compiler knows: one goes in a straight line, without a loop.
+// For order 0 and a number of terms known at compile time. A single term needs no loop.
 template <class T, int kTerms, class Family>
 __device__ __forceinline__ const Family& prepared_in_block(const ParameterAddresses<Family>& parameters) {
   __shared__ Family g;

@@ -1,4 +1,4 @@
-// Elementwise work over the whole grid, 16 bytes a thread.
+// Elementwise operations over the whole grid, 16 bytes a thread.
 #ifndef SPIKEGRAD_CUDA_VECTORS_H_
 #define SPIKEGRAD_CUDA_VECTORS_H_
 
@@ -10,8 +10,8 @@
 
 namespace spikegrad::cuda {
 
-// The 16 bytes as they are read and written: one 128-bit access, whatever they hold. (A memcpy by way of
-// __builtin_assume_aligned is 16 accesses of a byte on sm_80 and sm_90, by nvcc 13.0.)
+// 16 bytes, read and written in one 128-bit access, whatever their type. (nvcc 13.0 compiles a memcpy with
+// __builtin_assume_aligned to 16 single-byte accesses on sm_80 and sm_90.)
 struct __attribute__((may_alias, aligned(16))) Bits {
   uint64_t low;
   uint64_t high;
@@ -29,9 +29,9 @@ __device__ __forceinline__ bool aligned_for_vectors(const T*... at) {
   return ((reinterpret_cast<uintptr_t>(at) | ...) % kVectorBytes) == 0;
 }
 
-// What a thread of a grid that covers `size` elements has to do: the vector with its own number, and elements one by
-// one behind the last vector. XLA places its buffers so that vectors fit, but promises no more than an element's
-// alignment; where one of the buffers is not aligned, all elements go one by one.
+// The work of one thread in a grid that covers `size` elements: one vector, and single elements after the last vector.
+// XLA aligns its buffers for vectors, but guarantees only the alignment of an element. If any buffer is not aligned,
+// all elements are processed one by one.
 template <class T>
 struct Share {
   int64_t thread, threads, vectors;

@@ -1,5 +1,5 @@
-// The operands, results and attributes of lif's FFI targets, checked and brought into the form of the kernels. Both
-// backends bind them alike: all arguments, all results, all attributes.
+// Decodes and checks the operands, results and attributes of lif's FFI targets. Both backends bind all arguments, all
+// results and all attributes.
 #ifndef SPIKEGRAD_FFI_LIF_OPERANDS_H_
 #define SPIKEGRAD_FFI_LIF_OPERANDS_H_
 
@@ -13,14 +13,14 @@
 
 namespace spikegrad {
 
-// The arrays of a call have the shape of the current but for their size along the axis of time: all steps, 1 for what a
-// neuron has once, or the number of checkpoints. Where a scalar may stand for an array it has rank 0.
+// Every array has the shape of the current, except for its size along the time axis: all steps, 1 for values that are
+// constant in time, or the number of checkpoints. Scalar operands have rank 0.
 class LifOperands {
  public:
   LifOperands(xla::ffi::RemainingArgs arguments, xla::ffi::RemainingRets results, xla::ffi::Dictionary attributes)
       : arguments_(arguments), results_(results), attributes_(attributes) {}
 
-  // The arguments come one after the other, as do the results, in the order in which they are asked for.
+  // Arguments and results are consumed in order: each call below takes the next one.
   template <class T>
   xla::ffi::Error layer(LifLayer<T>& layer) {
     int64_t order, reset, detach_reset, steps;
@@ -49,14 +49,14 @@ class LifOperands {
       if (i < axis_) layer.shape.outer *= sizes[static_cast<size_t>(i)];
       if (i > axis_) layer.shape.inner *= sizes[static_cast<size_t>(i)];
     }
-    // A call that was partitioned over time would be wrong without a sign of it.
+    // Without this check, a call that was partitioned over time would silently give wrong results.
     if (steps >= 0 && layer.shape.steps != steps) {
       return invalid("the current ", describe(*current), " must have all ", steps, " steps of time along axis ", axis_,
                      "; was it sharded over time?");
     }
     if (layer.shape.steps == 0) return invalid("there must be a step, and the current is ", describe(*current));
     steps_ = layer.shape.steps;
-    if (layer.every > steps_) layer.every = steps_;  // one checkpoint all the same, and no product overflows
+    if (layer.every > steps_) layer.every = steps_;  // still one checkpoint, and no product overflows
     layer.current = {static_cast<const T*>(current->untyped_data()), false};
     if (auto error = state("decay", layer.parameters[Lif::decay]); error.failure()) return error;
     return state("threshold", layer.parameters[Lif::threshold]);
@@ -151,7 +151,7 @@ class LifOperands {
     return current_->element_type() == xla::ffi::F64 ? xla::ffi::F64 : xla::ffi::F32;
   }
 
-  // Whether a buffer has the current's shape, with this size along the axis of time.
+  // Whether a buffer has the current's shape, except for the size `along_time` on the time axis.
   bool fits(const xla::ffi::AnyBuffer& buffer, int64_t along_time) const {
     const auto sizes = buffer.dimensions(), of_current = current_->dimensions();
     if (sizes.size() != of_current.size()) return false;
@@ -202,7 +202,7 @@ class LifOperands {
   int64_t steps_ = 0;
 };
 
-// Calls use(T{}), T being the element type of the current, which is the first argument.
+// Calls use(T{}), where T is the element type of the current (the first argument).
 template <class Use>
 xla::ffi::Error with_current(const xla::ffi::RemainingArgs& arguments, Use use) {
   const auto current = arguments.get<xla::ffi::AnyBuffer>(0);

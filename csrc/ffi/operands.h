@@ -1,6 +1,5 @@
-// What the handlers of every backend check of a call's operands. The FFI hands buffers over unlooked at
-// (typed_data<T>() checks nothing in a release build), so dtypes, ranks and sizes are compared here, before anything is
-// read.
+// Operand checks that all backends share. The FFI passes buffers unchecked (typed_data<T>() checks nothing in a release
+// build). So dtypes, ranks and sizes are checked here, before any buffer is read.
 #ifndef SPIKEGRAD_FFI_OPERANDS_H_
 #define SPIKEGRAD_FFI_OPERANDS_H_
 
@@ -43,7 +42,7 @@ xla::ffi::Error invalid(const Parts&... parts) {
   return xla::ffi::Error::InvalidArgument(message.str());
 }
 
-// Calls use(T{}), T being the element type of x.
+// Calls use(T{}), where T is the element type of x.
 template <class Use>
 xla::ffi::Error with_element_type(const xla::ffi::AnyBuffer& x, Use use) {
   switch (x.element_type()) {
@@ -67,7 +66,7 @@ inline xla::ffi::Error check_result(const xla::ffi::AnyBuffer& x, const xla::ffi
   return xla::ffi::Error::Success();
 }
 
-// t must have x's shape, or rank 0 and be a scalar.
+// t must have x's dtype, and x's shape or rank 0.
 inline xla::ffi::Error check_cotangent(const xla::ffi::AnyBuffer& x, const xla::ffi::AnyBuffer& t) {
   if (t.element_type() != x.element_type() || !(t.dimensions().size() == 0 || same_shape(t, x))) {
     return invalid("t must have the dtype of x, and its shape or none; x is ", describe(x), ", t is ", describe(t));
@@ -104,7 +103,7 @@ xla::ffi::Error find_parameters(const xla::ffi::AnyBuffer& x, const xla::ffi::Re
   return xla::ffi::Error::Success();
 }
 
-// All of a derivative's operands, and where its parameters lie.
+// Checks all operands of a derivative and collects the addresses of its parameters.
 template <class Family>
 xla::ffi::Error check_derivative(const xla::ffi::AnyBuffer& x, const xla::ffi::AnyBuffer& t,
                                  const xla::ffi::RemainingArgs& parameters, const xla::ffi::AnyBuffer& out,

@@ -1,5 +1,5 @@
-// A family's derivative at one element, whole: what a GPU's thread computes, and what the tests compare loops with.
-// (The CPU's loops take the same steps a block at a time, so that they vectorise.)
+// One element of a family's derivative. GPU threads compute this; tests compare the CPU loops with it. (The CPU loops
+// take the same steps a block at a time, so that they vectorise.)
 #ifndef SPIKEGRAD_MATH_ELEMENT_H_
 #define SPIKEGRAD_MATH_ELEMENT_H_
 
@@ -9,7 +9,7 @@
 
 namespace spikegrad {
 
-// t g(x) the fast way.
+// t g(x), order 0, by the fast path.
 template <class T, class Value>
 SPIKEGRAD_SCALAR T value_of(T x, T t, const Value& g) {
   Reduced<T> r[Value::powers];
@@ -23,8 +23,8 @@ SPIKEGRAD_SCALAR T value_of(T x, T t, const Value& g) {
   return finish(x, t, change, exponent, g);
 }
 
-// t = finite * rest. The largest t come last, in part or, if infinite, whole: or infinities of both signs could meet in
-// the sum over the terms.
+// t = finite * rest. A very large or infinite t is multiplied in (partly) after the sum over the terms. Otherwise terms
+// could overflow to infinities of both signs, and the sum would be NaN.
 struct Cotangent {
   double finite;
   double rest;
@@ -36,7 +36,7 @@ SPIKEGRAD_SCALAR Cotangent parted(double t) {
   return {is_finite ? t / large : 1, is_finite ? large : t};
 }
 
-// t g^(order)(x), order being that of g, where the compiler may know it.
+// t g^(order)(x). `order` equals g.order, but may be a compile-time constant.
 template <class Family>
 SPIKEGRAD_SCALAR double sum_of_terms(double x, double t, const Family& g, int64_t order) {
   const Cotangent parts = parted(t);

@@ -1,4 +1,4 @@
-// Sums and products that keep their own rounding error, and numbers made of such a pair.
+// Sums and products that keep their rounding error, and arithmetic on such pairs.
 // T. J. Dekker, "A floating-point technique for extending the available precision", Numer. Math. 18 (1971).
 #ifndef SPIKEGRAD_MATH_ERROR_FREE_H_
 #define SPIKEGRAD_MATH_ERROR_FREE_H_
@@ -29,7 +29,7 @@ SPIKEGRAD_SCALAR Pair<T> two_sum(T a, T b) {
   return {sum, (a - (sum - from_b)) + (b - from_b)};
 }
 
-// a * b exactly, while neither it nor its rounding error leaves the range of normal numbers.
+// a * b exactly, if the product and its rounding error stay in the range of normal numbers.
 #if SPIKEGRAD_HAS_FMA
 template <class T>
 SPIKEGRAD_SCALAR Pair<T> two_product(T a, T b) {
@@ -37,7 +37,7 @@ SPIKEGRAD_SCALAR Pair<T> two_product(T a, T b) {
   return {product, multiply_add(a, b, -product)};
 }
 
-// a - q * b exactly, for q next to a / b.
+// a - q * b exactly, for q close to a / b.
 template <class T>
 SPIKEGRAD_SCALAR T remainder_of(T a, T q, T b) {
   return multiply_add(-q, b, a);
@@ -65,14 +65,14 @@ SPIKEGRAD_SCALAR T remainder_of(T a, T q, T b) {
 }
 #endif
 
-// Relative error below 2^-100 in double: one multiplication of pairs.
+// The product of two pairs. Relative error below 2^-100 in double.
 template <class T>
 SPIKEGRAD_SCALAR Pair<T> product(Pair<T> a, Pair<T> b) {
   const Pair<T> p = two_product(a.high, b.high);
   return ordered_sum(p.high, p.low + (a.high * b.low + a.low * b.high));
 }
 
-// Relative error below 2^-100 in double: the quotient, corrected once by its remainder.
+// The quotient of two pairs, corrected once by its remainder. Relative error below 2^-100 in double.
 template <class T>
 SPIKEGRAD_SCALAR Pair<T> quotient(Pair<T> a, Pair<T> b) {
   const T q = a.high / b.high;

@@ -1,7 +1,7 @@
 // 2^r - 1 for r in [-1/2, 1/2].
 //
-// Coefficients by exp2_coefficients.py beside this file. Before the rounding of the evaluation itself they leave 2^r
-// with relative errors of 2^-28.1 (float) and 2^-57.3 (double).
+// exp2_coefficients.py in this folder derives the coefficients. Their approximation error in 2^r, before the rounding
+// of the evaluation, is 2^-28.1 (float) and 2^-57.3 (double), relative.
 #ifndef SPIKEGRAD_MATH_EXP2_H_
 #define SPIKEGRAD_MATH_EXP2_H_
 

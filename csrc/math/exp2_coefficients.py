@@ -1,11 +1,12 @@
-"""Derives the polynomials of exp2.h: 2^r on [-1/2, 1/2], small in relative error.
+"""Derive the polynomials of exp2.h: 2^r on [-1/2, 1/2], with a small relative error.
 
-Run `python csrc/math/exp2_coefficients.py` (needs mpmath); it prints the coefficients as they stand in exp2.h and the
-largest relative error left once they are rounded to the format that evaluates them.
+Run `python csrc/math/exp2_coefficients.py` (needs mpmath). It prints the coefficients as they stand in exp2.h. It also
+prints the largest relative error of the coefficients, rounded to the format that evaluates them.
 
-The first two coefficients are held at 1 and at ln 2 rounded: 2^0 stays exact, and no free coefficient can land half a
-unit away from where its rounding hurts most (a plain minimax fit loses 3 bits to exactly that). The others are a least
-squares fit at Chebyshev nodes of the relative error, which is within a small factor of minimax.
+The first two coefficients are fixed at 1 and at ln 2, rounded. So 2^0 is exact, and no free coefficient takes a value
+whose rounding error is half a unit where it matters most (a plain minimax fit loses 3 bits this way). The other
+coefficients are a least-squares fit of the relative error at Chebyshev nodes. The fit is within a small factor of
+minimax.
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ def fit(degree, rounded):
     coefficients = [mpf(1), rounded(log(2))]
     nodes = [cos(pi * (2 * i + 1) / 128) / 2 for i in range(64)]
     for first in range(2, degree + 1):
-        # Each coefficient is rounded before the next ones are fitted, so that they make up for it.
+        # Round each coefficient before the later ones are fitted, so that they compensate for its rounding.
         basis = matrix(len(nodes), degree + 1 - first)
         target = matrix(len(nodes), 1)
         for i, r in enumerate(nodes):

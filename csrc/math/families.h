@@ -1,6 +1,6 @@
-// The families: a new one is a header like the two below and a line here. Kernels, FFI handlers, the Python module and
-// the tests' module follow from this list, which calls DO(name, Family) and what else it is given for each of them; the
-// name is part of its FFI targets' names, such as spikegrad.<name>.v1.
+// The list of families. To add one, write a header like the two below and add a line here. Kernels, FFI handlers, the
+// Python module and the test module are generated from this list. It calls DO(name, Family, further arguments...) for
+// each family. FFI target names contain the name, such as spikegrad.<name>.v1.
 #ifndef SPIKEGRAD_MATH_FAMILIES_H_
 #define SPIKEGRAD_MATH_FAMILIES_H_
 

@@ -1,18 +1,17 @@
-// What a family of surrogates g(x; parameters) is to the kernels. families.h lists those there are.
+// The interface of a family of surrogates g(x; parameters). families.h lists the families.
 //
-//   struct Family                          what is worked out once a call, from the parameters and the order
+//   struct Family                          values that a call computes once from the parameters and the order
 //     parameters, most_terms               g is a sum of up to most_terms terms with this many parameters each
 //     order, terms
-//   prepare(family, parameters, terms, order, T)  for an x whose wide type is T
+//   prepare(family, parameters, terms, order, T)  fills the struct; T is the wide type of x
 //   term(x, t, k, family, order)           the k-th term of t g^(order)(x), t finite, in double
-//   with_value(family, T, use)             calls use(value), if order 0 has a faster way in T at these parameters
-//   value_for(family, Terms<n>, T)         that value for n given terms, n = 1 or most_terms, if value.usable
+//   with_value(family, T, use)             calls use(value), if order 0 has a fast path in T for these parameters
+//   value_for(family, Terms<n>, T)         the value for n given terms, n = 1 or most_terms; check value.usable
 //
-//   struct Value<T>                        that faster way, in steps that the kernels run one after the other over a
-//   block
-//     powers                               how many powers of two g(x) is made of
+//   struct Value<T>                        the fast path of order 0, in steps that kernels run one by one over a block
+//     powers                               number of powers of two in g(x)
 //   reduce(x, value, reduced)              these powers of x, each as 2^(exponent + fraction), |fraction| <= 1/2
-//   finish(x, t, change, exponent, value)  t g(x), given change = 2^fraction - 1 of each
+//   finish(x, t, change, exponent, value)  t g(x), given change = 2^fraction - 1 for each power
 #ifndef SPIKEGRAD_MATH_FAMILY_H_
 #define SPIKEGRAD_MATH_FAMILY_H_
 
@@ -20,11 +19,11 @@
 
 namespace spikegrad {
 
-// The numbers in a derivative's polynomial grow like n!, and leave the range of a double in the end. Nobody nests so
-// many gradients.
+// The coefficients of a derivative's polynomial grow like n!. Up to order 64 they are far from the range of double, and
+// no practical program nests more gradients.
 constexpr int64_t kHighestOrder = 64;
 
-// A value for each of the wide types, of which a call prepares and uses one.
+// A value for either wide type. A call prepares and uses one of the two.
 template <template <class> class Value>
 struct InEither {
   Value<float> in_float;
@@ -40,13 +39,14 @@ SPIKEGRAD_SCALAR auto& in_type(Either& either, T) {
   }
 }
 
-// A number of terms that the compiler knows.
+// A number of terms known at compile time.
 template <int kTerms>
 struct Terms {
   static constexpr int count = kTerms;
 };
 
-// Where the parameters of a call lie, in the memory of whoever computes: scalars in the wide type of x.
+// Addresses of a call's parameters, in host memory for CPU kernels and device memory for CUDA kernels. Each is a scalar
+// in the wide type of x.
 template <class Family>
 struct ParameterAddresses {
   static constexpr int64_t most = Family::parameters * Family::most_terms;

@@ -3,17 +3,17 @@
 //   t * g^(n)(x)  with  g(x) = w / (sigma sqrt(2 pi)) exp(-z^2 / 2),  z = (x - mu) / sigma,
 //                       g^(n)(x) = (-1)^n He_n(z) / sigma^n g(x).
 //
-// There are two ways. `GaussianValue` is the gradient of every training step: order 0 and mu = 0, in float or double,
-// in as few operations as two units in the last place allow. `gaussian_derivative` is everything else: any order, any
-// parameters, in double. Both write g as a 2^(e - q), where q = z^2 log2(e) / 2 and a 2^e is what does not depend on x,
-// and share what makes them accurate:
-//   - q is a compensated product: x^2 with its rounding error, log2(e) / (2 sigma^2) as a pair. In plain float32 the
-//     rounding of q alone costs 200 units in the last place at the far end of the tail.
-//   - a 2^-s, with s what is left of q, is summed as a + a (2^-s - 1), so that one rounding of full size is left.
-//     With a rounding each for 2^-s, a and t the error was 2.8 units in the last place.
-//   - Exponents stay integers until the end. XLA's own exp flushes to zero, or loses its bits as a subnormal, before a
-//     large t or 1 / sigma can lift it again.
-//   - What does not depend on x is worked out in pairs of doubles and rounded once.
+// There are two implementations. `GaussianValue` is the fast path, the gradient of every training step: order 0 and
+// mu = 0, in float or double. It uses as few operations as an error of two units in the last place allows.
+// `gaussian_derivative` handles all other cases: any order and any parameters, in double. Both write g as a 2^(e - q),
+// with q = z^2 log2(e) / 2 and a factor a 2^e that does not depend on x. Both owe their accuracy to four measures:
+//   - q is a compensated product of x^2, with its rounding error, and of log2(e) / (2 sigma^2), kept as a pair. In
+//     plain float32, the rounding of q alone costs 200 units in the last place at the far end of the tail.
+//   - a 2^-s, with s the fraction of q, is summed as a + a (2^-s - 1), which leaves one rounding of full size. Rounding
+//     2^-s, a and t separately gave an error of 2.8 units in the last place.
+//   - Exponents stay integers until the end. XLA's exp flushes small results to zero, or loses bits as a subnormal,
+//     before a large t or 1 / sigma can scale the result up again.
+//   - All values that do not depend on x are computed in pairs of doubles and rounded once.
 #ifndef SPIKEGRAD_MATH_GAUSSIAN_H_
 #define SPIKEGRAD_MATH_GAUSSIAN_H_
 
@@ -25,7 +25,7 @@
 
 namespace spikegrad {
 
-// What is to be known of w, mu, sigma and the order, with sigma = m 2^k.
+// The constants that follow from w, mu, sigma and the order, with sigma = m 2^k.
 struct Gaussian {
   double mean;               // mu
   Pair<double> variance;     // m^2
@@ -35,14 +35,14 @@ struct Gaussian {
   int64_t scale;             // k
 };
 
-// The parameters are operands that may be traced, so nobody can refuse them before this; what is not a Gaussian
-// (sigma <= 0, anything infinite or NaN) becomes NaN everywhere.
+// Parameters may be traced, so Python code cannot always reject bad values. If sigma <= 0 or any parameter is infinite
+// or NaN, all results are NaN.
 SPIKEGRAD_SCALAR Gaussian make_gaussian(double weight, double mean, double sigma, int64_t order) {
   const double largest = 0x1.fffffffffffffp1023;
   const bool valid = sigma > 0 && sigma <= largest && weight >= -largest && weight <= largest && mean - mean == 0;
   const Split a = split(valid && weight != 0 ? weight : 1);
   const Split s = split(valid ? sigma : 1);
-  // At the ends of the range k stops short of sigma's own exponent, so that 2^-k stays a normal number.
+  // At the ends of the range k differs from sigma's own exponent, so that 2^-k stays a normal number.
   const int64_t k = s.exponent < -1022 ? -1022 : s.exponent > 1022 ? 1022 : s.exponent;
   const double m = s.mantissa * power_of_two<double>(s.exponent - k);
 
@@ -66,20 +66,20 @@ SPIKEGRAD_SCALAR Gaussian make_gaussian(double weight, double mean, double sigma
   return g;
 }
 
-// Order 0 where mu = 0, as family.h has it.
+// The fast path for order 0 and mu = 0 (see family.h).
 template <class T>
 struct GaussianValue {
   static constexpr int powers = 1;
   Pair<T> rate;                       // log2(e) / (2 sigma^2), so that q = x^2 rate
   Pair<T> coefficient;                // a, sqrt(2) <= |a| < 2 sqrt(2)
-  T limit;                            // |x| from which on g counts as 0
+  T limit;                            // where |x| >= limit, g is taken as 0
   typename Format<T>::Bits exponent;  // e + 2 bias
-  bool usable;  // mu = 0, and sigma and w are within the wide range in which nothing here can overflow
+  bool usable;                        // mu = 0, and sigma and w are in the (wide) range without overflow
 };
 
 template <class T>
 SPIKEGRAD_SCALAR GaussianValue<T> make_gaussian_value(const Gaussian& g) {
-  const int64_t bias = Format<T>::exponent_bias;  // 127: sigma from 2^-50 to 2^50, g(0) from 2^-100 to 2^100
+  const int64_t bias = Format<T>::exponent_bias;  // float: sigma in [2^-50, 2^50], g(0) in [2^-100, 2^100]
   const int64_t e_bound = bias - 27, k_bound = (bias - 27) / 2;
   const bool small = (g.coefficient.high < 0 ? -g.coefficient.high : g.coefficient.high) < 0x1.6a09e667f3bcdp+0;
 
@@ -113,14 +113,14 @@ SPIKEGRAD_SCALAR T finish(T, T t, const T (&change)[1], const typename Format<T>
 SPIKEGRAD_SCALAR double gaussian_derivative(double x, double t, const Gaussian& g, int64_t order) {
   const Pair<double> distance = two_sum(x, -g.mean);
   const double z = distance.high * power_of_two<double>(-g.scale);
-  // Beyond q = e + 3072, t g is zero for the largest of t.
+  // Beyond q = e + 3072, t g rounds to zero even for the largest t.
   const double reach = static_cast<double>(g.exponent + 3072);
   const double limit = reach > 0 ? __builtin_sqrt(reach / g.rate.high) : 0;
-  const bool outside = z > limit || z < -limit;  // never where x is NaN
+  const bool outside = z > limit || z < -limit;  // false if x is NaN
   const double near = outside ? limit : z;
 
   Pair<double> square = two_product(near, near);
-  // Of an infinite x the low part is NaN, and not looked at.
+  // For an infinite x the low part is NaN, but then `outside` is true and the result below does not use it.
   square.low = multiply_add(2 * near, distance.low * power_of_two<double>(-g.scale), square.low);
   const Pair<double> q = rated(square, g.rate);
   const Reduced<double> power = reduced(g.exponent, q.high, q.low);
@@ -136,18 +136,18 @@ SPIKEGRAD_SCALAR double gaussian_derivative(double x, double t, const Gaussian& 
   double previous = 0, hermite = 1;
   for (int64_t j = 0; j < order; j++) {
     const double next = multiply_add(near, hermite, -static_cast<double>(j) * g.variance.high * previous);
-    // What t and He_n are together could leave the range.
+    // The product of t and He_n could overflow, so powers of two move into the exponent.
     const bool large = order > 3 && (next > 0x1p448 || next < -0x1p448);
     previous = large ? hermite * 0x1p-448 : hermite;
     hermite = large ? next * 0x1p-448 : next;
     exponent += large ? 448 : 0;
   }
-  // Near 0 an odd order is as small as x is, and could take a value that was scaled down out of range.
+  // Near 0 an odd order is as small as x, and `value` could leave the range of normal numbers.
   const bool small = hermite < 0x1p-448 && hermite > -0x1p-448;
   hermite = small ? hermite * 0x1p448 : hermite;
   exponent -= small ? 448 : 0;
   const double value = multiply_add(a_power.high, hermite, a_power.low * hermite);
-  // Bad parameters are NaN here too.
+  // With bad parameters the coefficient is NaN, and so is the result here.
   return with_exponent(outside ? 0 * g.coefficient.high : value, exponent);
 }
 

@@ -24,7 +24,7 @@ SPIKEGRAD_SCALAR void prepare(GaussianMixture& g, const double* parameters, int6
   g.terms = 0;
   for (int64_t k = 0; k < terms; k++) {
     g.term[g.terms] = make_gaussian(parameters[3 * k], parameters[3 * k + 1], parameters[3 * k + 2], order);
-    // Only what counts: without its sides, h = 0, the multi-Gaussian is a Gaussian.
+    // Skip terms with weight 0: with h = 0, the multi-Gaussian is a single Gaussian.
     const bool counts = g.term[g.terms].coefficient.high != 0 || (k == terms - 1 && g.terms == 0);
     g.terms += counts;
   }

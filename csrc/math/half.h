@@ -1,7 +1,7 @@
 // The 16-bit formats as bit patterns, and their conversions to and from float.
 //
-// Written with selects instead of branches, so that they vectorise, and without ever making a subnormal float out of a
-// normal half, so that they do not depend on how the processor treats subnormals.
+// The conversions use selects instead of branches, so that they vectorise. They never turn a normal half into a
+// subnormal float, so they do not depend on the processor's subnormal mode.
 #ifndef SPIKEGRAD_MATH_HALF_H_
 #define SPIKEGRAD_MATH_HALF_H_
 
@@ -25,7 +25,7 @@ SPIKEGRAD_SCALAR float widen(BFloat16 x) { return bit_cast<float>(static_cast<ui
 SPIKEGRAD_SCALAR float widen(Float16 x) {
   const uint32_t magnitude = (x.bits & 0x7fffu) << 13;
   const uint32_t sign = (x.bits & 0x8000u) << 16;
-  // A subnormal is a count of 2^-24: written behind 2^-14 it is a normal float, from which 2^-14 is taken off again.
+  // A subnormal half is a multiple of 2^-24. With 2^-14 added it is a normal float; the subtraction is exact.
   const float subnormal = bit_cast<float>(magnitude + (113u << 23)) - 0x1p-14f;
   const uint32_t normal = magnitude + ((127u - 15u) << 23);
   const uint32_t special = magnitude | 0x7f800000u;  // infinity, or a NaN with its payload
@@ -34,7 +34,7 @@ SPIKEGRAD_SCALAR float widen(Float16 x) {
   return bit_cast<float>(bits | sign);
 }
 
-// The type in which order 0 of T is computed, and which its parameters have.
+// The type of T's parameters, in which order 0 is computed.
 template <class T>
 using Wide = decltype(widen(T{}));
 
@@ -53,7 +53,7 @@ SPIKEGRAD_SCALAR Float16 narrow(float x, Float16) {
   const uint32_t bits = bit_cast<uint32_t>(x);
   const uint32_t magnitude = bits & 0x7fffffffu;
   const uint32_t sign = (bits >> 16) & 0x8000u;
-  // Below 2^-14 the addition of 1/2 lines the float's last bits up with those of a subnormal half, and rounds.
+  // Below 2^-14, adding 1/2 aligns the float's last bits with a subnormal half's last bits, and rounds.
   const uint32_t subnormal = bit_cast<uint32_t>(bit_cast<float>(magnitude) + 0.5f) - (126u << 23);
   const uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - ((127u - 15u) << 23)) >> 13;
   uint32_t half = magnitude < (113u << 23) ? subnormal : normal;

@@ -1,4 +1,4 @@
-// Numbers taken apart into a mantissa and a power of two, so that no exponent leaves its range before the end.
+// Numbers split into a mantissa and a power of two, so that no intermediate exponent overflows.
 #ifndef SPIKEGRAD_MATH_POWERS_H_
 #define SPIKEGRAD_MATH_POWERS_H_
 
@@ -20,14 +20,14 @@ SPIKEGRAD_SCALAR Split split(double x) {
   return {scaled * power_of_two<double>(-exponent), scaled == x ? exponent : exponent - 64};
 }
 
-// Rounds a pair of doubles to a pair of T, once times a power of two.
+// p * factor rounded to a pair of T. `factor` is a power of two.
 template <class T>
 SPIKEGRAD_SCALAR Pair<T> rounded(Pair<double> p, double factor) {
   const T high = static_cast<T>(p.high * factor);
   return {high, static_cast<T>((p.high * factor - high) + p.low * factor)};
 }
 
-// |x|, up to the limit. Written so that a NaN stays one.
+// min(|x|, limit). A NaN stays NaN.
 template <class T>
 SPIKEGRAD_SCALAR T clamped_magnitude(T x, T limit) {
   const T magnitude = absolute(x);
@@ -41,59 +41,59 @@ struct Reduced {
   typename Format<T>::Bits exponent;
 };
 
-// 2^(exponent - q) for q = high + low, low being at most some rounding errors of high.
+// 2^(exponent - q) for q = high + low, where low is at most a few rounding errors of high.
 template <class T>
 SPIKEGRAD_SCALAR Reduced<T> reduced(typename Format<T>::Bits exponent, T high, T low) {
   using Bits = typename Format<T>::Bits;
   const T shifted = Format<T>::round - high;
-  // What does not depend on x in one number.
+  // All terms that do not depend on x, in one number.
   const Bits offset = static_cast<Bits>(exponent - bit_cast<Bits>(Format<T>::round));
   return {((Format<T>::round - shifted) - high) - low, static_cast<Bits>(bit_cast<Bits>(shifted) + offset)};
 }
 
-// x times rate, each a pair, as a product and what was rounded off.
+// x * rate, as a product and its rounding error.
 template <class T>
 SPIKEGRAD_SCALAR Pair<T> rated(Pair<T> x, Pair<T> rate) {
   const Pair<T> q = two_product(x.high, rate.high);
   return {q.high, multiply_add(x.low, rate.high, multiply_add(x.high, rate.low, q.low))};
 }
 
-// 2^(n - bias), or for all that is less a power that is nothing beside a 1, and leaves room for one more product above
-// the subnormals.
+// 2^(n - bias). Below n = 32 it returns 2^(32 - bias), which is negligible beside 1 and leaves room above the
+// subnormals for one more product.
 template <class T>
 SPIKEGRAD_SCALAR T power_of_two_or_nothing(typename Format<T>::Bits n) {
   const typename Format<T>::Bits lowest = 32;
   return power_of_two<T>((n > lowest ? n : lowest) - Format<T>::exponent_bias);
 }
 
-// t value 2^(exponent - 2 bias), for |value| 2^(exponent - 2 bias) below the largest number, and exponent >= 0, at
-// which it is 0.
+// t value 2^(exponent - 2 bias). Requires |value| 2^(exponent - 2 bias) below the largest number and exponent >= 0. The
+// result is 0 at exponent 0.
 template <class T>
 SPIKEGRAD_SCALAR T scaled(T t, Pair<T> value, typename Format<T>::Bits exponent) {
   using Bits = typename Format<T>::Bits;
-  // value 2^first t 2^last, the exponents biased. `first` takes all of a positive exponent, so that it lifts a small t
-  // before anything is rounded, and half of a negative one, so that the product neither overflows nor loses bits that
-  // 2^last could need. Where half of it is no exponent of a normal number any more, for exponent <= 1, 2^first is 0:
-  // what is cut off there only a t above 2^102 (float) would have lifted back to a float at all.
+  // The product is value 2^first t 2^last, with biased exponents. `first` takes all of a positive exponent, which
+  // scales a small t up before anything is rounded. It takes half of a negative exponent: so the product neither
+  // overflows nor loses bits that 2^last needs. For exponent <= 1 the half is no normal exponent any more, and 2^first
+  // is 0. This changes a result only for t above 2^102 (float), since no smaller t can bring such a product back into
+  // range.
   const Bits bias = Format<T>::exponent_bias;
   const Bits whole = exponent - bias, half = exponent >> 1;
   const Bits first = whole > half ? whole : half;
   const T scale = power_of_two<T>(first - bias);
-  // Where the product is infinite the low part may be so too, with the other sign, or NaN. (Clamped between constants
-  // instead, GCC 12 makes seven operations of it.)
+  // Where the product is infinite, the low part may be NaN or an infinity of the other sign, so it is dropped.
+  // (Clamping between constants instead costs seven operations with GCC 12.)
   const T low = value.low * scale * t;
   return multiply_add(value.high * scale, t, low - low == 0 ? low : 0) * power_of_two<T>(exponent - first - bias);
 }
 
-// t = mantissa 2^exponent, where t may be the smallest subnormal or the largest number and the mantissa is within
-// 2^-562 and 2^512.
+// t = mantissa 2^exponent, with the mantissa between 2^-562 and 2^512 for every finite t != 0.
 SPIKEGRAD_SCALAR Split balanced(double t) {
   const bool large = t > 1 || t < -1;
   return {t * (large ? 0x1p-512 : 0x1p512), large ? 512 : -512};
 }
 
-// value 2^exponent in two factors, each a normal number. For a value within 2^-960 and 2^960 only the last product
-// rounds, and cutting the exponent off at either end changes no result.
+// value 2^exponent, multiplied in two factors that are normal numbers. For |value| between 2^-960 and 2^960 only the
+// last product rounds, and clamping the exponent changes no result.
 SPIKEGRAD_SCALAR double with_exponent(double value, int64_t exponent) {
   exponent = exponent > -2044 ? exponent : -2044;
   exponent = exponent < 2044 ? exponent : 2044;

@@ -1,19 +1,20 @@
-// What every scalar function stands on: how it is marked, bit patterns, and the one fused multiply-add.
+// The base of all scalar functions: the SPIKEGRAD_SCALAR macro, bit patterns, and the fused multiply-add.
 #ifndef SPIKEGRAD_MATH_SCALAR_H_
 #define SPIKEGRAD_MATH_SCALAR_H_
 
 #include <cstdint>
 #include <cstring>
 
-// cmake/refuse_unsafe_flags.cmake names the flag where it can. These macros also show the flags of a compiler wrapper
-// or a toolchain file, and a compiler that has fast-math on by default.
+// cmake/refuse_unsafe_flags.cmake rejects these flags by name where CMake can see them. The macros also catch flags
+// from a compiler wrapper or a toolchain file, and a compiler with fast-math on by default.
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
     defined(__NO_SIGNED_ZEROS__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "spikegrad can't be compiled with -ffast-math or a part of it: results would be wrong"
 #endif
 
-// Internal linkage, always. The kernels are compiled once an instruction set, and a weak symbol would let the linker
-// keep the AVX-512 copy of a function for everybody. For the same reason nothing here calls a template of std.
+// Always internal linkage. The kernels are compiled once for each instruction set. With weak symbols the linker could
+// keep the AVX-512 copy of a function and call it on every processor. For the same reason these headers call no std
+// templates.
 #if defined(__CUDACC__)
 #define SPIKEGRAD_SCALAR static __host__ __device__ __forceinline__
 #else
@@ -36,8 +37,8 @@ SPIKEGRAD_SCALAR To bit_cast(From from) {
   return to;
 }
 
-// a * b + c, rounded once where the machine can. Without such an instruction std::fma would be a library call of 50 ns;
-// callers that need the single rounding itself use two_product (error_free.h), which makes do without.
+// a * b + c, with a single rounding if the instruction set has FMA. Without FMA, std::fma would be a library call of 50
+// ns. Callers that depend on the single rounding use two_product (error_free.h), which also works without FMA.
 #if SPIKEGRAD_HAS_FMA
 SPIKEGRAD_SCALAR float multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 SPIKEGRAD_SCALAR double multiply_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
@@ -46,8 +47,8 @@ SPIKEGRAD_SCALAR float multiply_add(float a, float b, float c) { return a * b + 
 SPIKEGRAD_SCALAR double multiply_add(double a, double b, double c) { return a * b + c; }
 #endif
 
-// The format of T as the scalar functions need it. `round` is 1.5 * 2^mantissa_bits: adding it to a small number rounds
-// that number to an integer and leaves the integer in the low bits.
+// Constants of the format of T. `round` is 1.5 * 2^mantissa_bits: adding it to a small number rounds the number to an
+// integer and leaves this integer in the low bits.
 template <class T>
 struct Format;
 
@@ -69,14 +70,14 @@ struct Format<double> {
   static constexpr double round = 0x1.8p52;
 };
 
-// |x| as one operation: x < 0 ? -x : x is three, for the sake of -0.
+// |x| in one operation. `x < 0 ? -x : x` takes three operations, because of -0.
 template <class T>
 SPIKEGRAD_SCALAR T absolute(T x) {
   using Unsigned = typename Format<T>::UnsignedBits;
   return bit_cast<T>(bit_cast<Unsigned>(x) & (~Unsigned{0} >> 1));
 }
 
-// 2^n for n within the range of T's normal numbers.
+// 2^n for n in the range of T's normal exponents.
 template <class T>
 SPIKEGRAD_SCALAR T power_of_two(typename Format<T>::Bits n) {
   using F = Format<T>;

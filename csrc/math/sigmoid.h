@@ -1,13 +1,13 @@
-// The family of the sigmoid: with s = 1 / (1 + e^(-alpha x)) and p = e^(-alpha |x|),
+// The sigmoid family. With s = 1 / (1 + e^(-alpha x)) and p = e^(-alpha |x|),
 //
 //   g(x) = alpha s (1 - s) = alpha p / (1 + p)^2,
 //   g^(n)(x) = alpha^(n+1) (-sign x)^n p A(p) / (1 + p)^(n+2),
 //
-// where A has the Eulerian numbers <n+1, k> (-1)^k as coefficients (differentiate p / (1 + p)^2 = sum of j (-1)^(j+1)
-// p^j, term by term). For an odd n, A has the root p = 1, which is where x = 0: it is taken out, and 1 - p computed for
-// itself.
+// where A has the coefficients (-1)^k <n+1, k>, Eulerian numbers. (Differentiate p / (1 + p)^2 = sum of j (-1)^(j+1)
+// p^j term by term.) For odd n, A has the root p = 1, at x = 0. This root is factored out, and 1 - p is computed
+// separately.
 //
-// p is a 2^-q with q = alpha |x| log2(e), a compensated product as in gaussian.h.
+// p = 2^-q with q = alpha |x| log2(e), a compensated product as in gaussian.h.
 #ifndef SPIKEGRAD_MATH_SIGMOID_H_
 #define SPIKEGRAD_MATH_SIGMOID_H_
 
@@ -24,7 +24,7 @@ struct SigmoidValue {
   static constexpr int powers = 1;
   Pair<T> rate;                       // alpha log2(e)
   T coefficient;                      // m, where alpha = m 2^e
-  T limit;                            // |x| from which on g counts as 0
+  T limit;                            // where |x| >= limit, g is taken as 0
   typename Format<T>::Bits exponent;  // e + 2 bias
   bool usable;
 };
@@ -38,7 +38,7 @@ struct Sigmoid {
   Pair<double> coefficient;  // (-1)^n alpha^(n+1) = coefficient 2^exponent
   int64_t exponent;
   int64_t scale;
-  double polynomial[kHighestOrder + 1];  // A(p), for an odd n over 1 - p
+  double polynomial[kHighestOrder + 1];  // A(p); for odd n, A(p) / (1 - p)
   InEither<SigmoidValue> value;
 };
 
@@ -63,7 +63,7 @@ SPIKEGRAD_SCALAR void prepare(Sigmoid& g, const double* parameters, int64_t term
   const Pair<double> log2_e = {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56};
   g.order = order;
   g.terms = terms;
-  // At the ends of the range the scale stops short of alpha's own exponent, so that 2^scale stays a normal number.
+  // At the ends of the range the scale differs from alpha's own exponent, so that 2^scale stays a normal number.
   g.scale = a.exponent < -1022 ? -1022 : a.exponent;
   const double mantissa = a.mantissa * power_of_two<double>(a.exponent - g.scale);
   g.rate = product(log2_e, Pair<double>{mantissa, 0});
@@ -73,7 +73,7 @@ SPIKEGRAD_SCALAR void prepare(Sigmoid& g, const double* parameters, int64_t term
   g.coefficient = {sign * power.high, sign * power.low};
   g.exponent = g.scale * (order + 1);
 
-  // <m, k> = (k + 1) <m - 1, k> + (m - k) <m - 1, k - 1>, here with its sign.
+  // <m, k> = (k + 1) <m - 1, k> + (m - k) <m - 1, k - 1>, here with the sign (-1)^k.
   g.polynomial[0] = 1;
   for (int64_t k = 1; k <= order; k++) g.polynomial[k] = 0;
   for (int64_t m = 2; m <= order + 1; m++) {
@@ -108,7 +108,7 @@ SPIKEGRAD_SCALAR void reduce(T x, const SigmoidValue<T>& g, Reduced<T> (&r)[1]) 
 template <class T>
 SPIKEGRAD_SCALAR T finish(T, T t, const T (&change)[1], const typename Format<T>::Bits (&exponent)[1],
                           const SigmoidValue<T>& g) {
-  // p = scale (1 + change), and 1 + p as a pair: none of the differences rounds.
+  // p = scale (1 + change), and 1 + p as a pair. None of the differences rounds.
   const T scale = power_of_two_or_nothing<T>(exponent[0] - (g.exponent - Format<T>::exponent_bias));
   const T one_plus = 1 + multiply_add(scale, change[0], scale);
   const T one_plus_low = multiply_add(scale, change[0], scale - (one_plus - 1));
@@ -116,7 +116,7 @@ SPIKEGRAD_SCALAR T finish(T, T t, const T (&change)[1], const typename Format<T>
   square.low = multiply_add(2 * one_plus, one_plus_low, square.low);
   const T numerator = multiply_add(g.coefficient, change[0], g.coefficient);
   const T numerator_low = multiply_add(g.coefficient, change[0], g.coefficient - numerator);
-  // The quotient of the two pairs, corrected once, at the price of one division.
+  // The quotient of the two pairs, corrected once. This costs a single division.
   const T inverse = 1 / square.high;
   const T quotient = numerator * inverse;
   const T remainder =
@@ -126,10 +126,10 @@ SPIKEGRAD_SCALAR T finish(T, T t, const T (&change)[1], const typename Format<T>
 
 SPIKEGRAD_SCALAR double term(double x, double t, int64_t, const Sigmoid& g, int64_t order) {
   const double y = (x < 0 ? -x : x) * power_of_two<double>(g.scale);
-  // Beyond q = e + 3072, t g is zero for the largest of t.
+  // Beyond q = e + 3072, t g rounds to zero even for the largest t.
   const double reach = static_cast<double>(g.exponent + 3072) / g.rate.high;
   const double limit = reach > 0 ? reach : 0;
-  const bool outside = y > limit;  // never where x is NaN
+  const bool outside = y > limit;  // false if x is NaN
   const Pair<double> q = rated(Pair<double>{outside ? limit : y, 0}, g.rate);
   const Reduced<double> power = reduced(int64_t{0}, q.high, q.low);
   const double change = exp2_minus_one(power.fraction);

@@ -1,7 +1,8 @@
-// A call of a layer, its tangent or its pullback, as the kernels of either backend take it: where its arrays lie.
+// The calls of a layer, its tangent and its pullback: shapes, rules and addresses, as the kernels of both backends take
+// them.
 //
-// The arrays are [outer, time, inner], and outer x inner are the neurons. Every array over time has the element type T,
-// all others Wide<T>. Buffers are aligned to their element and no more, and none is both read and written.
+// Arrays have the shape [outer, time, inner]; the layer has outer x inner neurons. Arrays over time have the element
+// type T, all other arrays Wide<T>. Buffers are aligned to their element type only. No buffer is both read and written.
 #ifndef SPIKEGRAD_NEURONS_LAYER_CALL_H_
 #define SPIKEGRAD_NEURONS_LAYER_CALL_H_
 
@@ -18,14 +19,14 @@ struct LayerShape {
   int64_t inner;
 };
 
-// An operand that may be one number for all neurons and steps.
+// An operand that may be a scalar, broadcast over neurons and steps.
 template <class T>
 struct Operand {
   const T* data;
   bool is_scalar;
 };
 
-// What all three have in common.
+// The fields that all three calls share.
 template <class T, class Neuron>
 struct Layer {
   LayerShape shape;
@@ -44,7 +45,7 @@ struct LayerForward {
   T* spikes;
   T* membrane;  // or null
   Wide<T>* last_state[Neuron::states];
-  Wide<T>* checkpoints[Neuron::states];  // the state before step 0, every, 2 every...; or null
+  Wide<T>* checkpoints[Neuron::states];  // states before the steps 0, every, 2 every...; or null
 };
 
 template <class T, class Neuron>
@@ -68,10 +69,10 @@ struct LayerCotangent {
   Operand<Wide<T>> last_state_bar[Neuron::states];
   T* current_bar;
   Wide<T>* first_state_bar[Neuron::states];
-  Wide<T>* parameters_bar[Neuron::parameters];  // or null, all of them
+  Wide<T>* parameters_bar[Neuron::parameters];  // all null if not requested
 };
 
-// use(rule) with the layer's rule, known to the compiler. Without a reset nothing is there to detach.
+// Calls use(rule) with the layer's rule as a compile-time constant. Without a reset, detach_reset has no effect.
 template <bool kChargeFirst, class Use>
 static inline auto with_reset(Reset reset, bool detach_reset, Use use) {
   switch (reset) {
@@ -92,11 +93,11 @@ static inline auto with_rule(const Layer<T, Neuron>& layer, Use use) {
                                                  : with_reset<false>(layer.reset, layer.detach_reset, use);
 }
 
-// Those of a call, the one before step 0 included.
+// The number of checkpoints of a call, including the one before step 0.
 SPIKEGRAD_SCALAR int64_t checkpoints_of(int64_t steps, int64_t every) { return (steps + every - 1) / every; }
 
-// Where the spike of a step is written, or its cotangent read: one row earlier where the step before put it out. Below
-// 0 it is nowhere.
+// The row where step t writes its spike or reads the spike's cotangent. With reset_undecayed the spike belongs to the
+// previous row; a negative row means that there is none.
 SPIKEGRAD_SCALAR int64_t spike_row(Order order, int64_t t) { return order == Order::reset_undecayed ? t - 1 : t; }
 
 }  // namespace spikegrad

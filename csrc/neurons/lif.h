@@ -1,16 +1,16 @@
-// The leaky integrate-and-fire neuron, as neuron.h has it.
+// The leaky integrate-and-fire neuron. neuron.h describes the interface.
 //
-// v is the membrane that is handed from step to step, u the membrane that is compared with the threshold, z = u -
-// threshold, s the spike, g the surrogate gradient. With x the current, the orders of a step are
+// v is the membrane carried from step to step, u the membrane compared with the threshold, z = u - threshold the
+// distance, s the spike, g the surrogate gradient and x the current. The three orders of a step are
 //
 //   charge_fire_reset   u = decay v + x          s = H(u - threshold)     v' = u - s threshold | u (1 - s) | u
 //   fire_charge         s = H(v - threshold)     v' = u = decay v + x - s threshold | decay v (1 - s) + x | decay v + x
-//   reset_undecayed     the same, but s was put out one step earlier: s_t = H(u_t - threshold)
+//   reset_undecayed     as fire_charge, with s written one row earlier: s_t = H(u_t - threshold)
 //
-// by the reset: subtract | zero | none.
+// for reset = subtract | zero | none.
 //
-// Sums and products are rounded one by one, as NumPy and PyTorch do it: spikes are equal on every device, and equal to
-// theirs.
+// Every sum and every product is rounded separately, as in NumPy and PyTorch. Spikes are therefore bitwise equal on
+// every device and equal to theirs.
 #ifndef SPIKEGRAD_NEURONS_LIF_H_
 #define SPIKEGRAD_NEURONS_LIF_H_
 
@@ -27,11 +27,12 @@ struct Lif {
   static constexpr int parameters = 2;
   static constexpr int decay = 0, threshold = 1;
 
-  static constexpr int kept = 2;  // what was compared with the threshold, and v
+  static constexpr int kept = 2;  // the membrane compared with the threshold, and v
   static constexpr int kept_always = 1;
 };
 
-// v less what a reset takes: that of an infinite threshold is NaN, as in the formula.
+// The membrane after the reset. With an infinite threshold, `subtract` gives NaN even without a spike, as the formula
+// does.
 template <class T, class R>
 SPIKEGRAD_SCALAR T after_reset(T u, T spike, T threshold, R rule) {
   if (rule.reset == Reset::subtract) return u - spike * threshold;
@@ -39,7 +40,7 @@ SPIKEGRAD_SCALAR T after_reset(T u, T spike, T threshold, R rule) {
   return u;
 }
 
-// Its derivative along (u, spike, threshold).
+// The tangent of after_reset along (u, spike, threshold).
 template <class T, class R>
 SPIKEGRAD_SCALAR T after_reset_tangent(T u, T spike, T threshold, T u_dot, T spike_dot, T threshold_dot, R rule) {
   // A detached spike has no term: 0 times an infinite membrane or threshold would be NaN.
@@ -50,7 +51,7 @@ SPIKEGRAD_SCALAR T after_reset_tangent(T u, T spike, T threshold, T u_dot, T spi
   return u_dot;
 }
 
-// The cotangents of spike and u by way of the reset, given that of its result.
+// The cotangents of the spike and of u through the reset, given the cotangent of after_reset.
 template <class T, class R>
 SPIKEGRAD_SCALAR T reset_to_spike(T u, T threshold, T after_bar, R rule) {
   if (rule.detach_reset || rule.reset == Reset::none) return 0;
@@ -75,7 +76,7 @@ SPIKEGRAD_SCALAR Step<T, Lif> step(Lif, const States<T, Lif>& state, T x, const 
   } else {
     out.distance = v - threshold;
     out.spike = heaviside(out.distance);
-    // A membrane that is set to 0 is so before it decays; what is subtracted does not decay.
+    // Reset to zero happens before the decay; the subtracted threshold does not decay.
     const bool before = rule.reset == Reset::zero;
     const T charged = decay * (before ? after_reset(v, out.spike, threshold, rule) : v) + x;
     out.membrane = out.state.at[Lif::v] = before ? charged : after_reset(charged, out.spike, threshold, rule);
@@ -83,7 +84,7 @@ SPIKEGRAD_SCALAR Step<T, Lif> step(Lif, const States<T, Lif>& state, T x, const 
   return out;
 }
 
-// The tangent of decay v.
+// The tangent of decay * v.
 template <class T>
 SPIKEGRAD_SCALAR T decayed_tangent(T v, T v_dot, T decay, const StepTangent<T, Lif>& dot) {
   const T by_v = dot.moves.state[Lif::v] ? decay * v_dot : T(0);
@@ -115,7 +116,7 @@ SPIKEGRAD_SCALAR StateTangent<T, Lif> state_tangent(Lif, const States<T, Lif>& s
     const T reset_dot =
         before ? after_reset_tangent(v, step.spike, threshold, v_dot, spike_dot, threshold_dot, rule) : v_dot;
     const T charged = decayed_tangent(reset_v, reset_dot, decay, dot) + dot.x;
-    // That of a difference does not need what it was taken from.
+    // Unless the reset is to zero, the tangent does not depend on u: the first argument is a placeholder.
     out.membrane =
         before ? charged : after_reset_tangent(charged, step.spike, threshold, charged, spike_dot, threshold_dot, rule);
     out.state.at[Lif::v] = out.membrane;

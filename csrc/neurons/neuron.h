@@ -1,32 +1,34 @@
-// What a neuron is to the kernels of a layer. Their drivers (cpu/, cuda/) go through time and know nothing else of it.
+// The interface of a neuron. The layer drivers (cpu/, cuda/) loop over time and use a neuron only through it.
 //
 //   struct Neuron
-//     states                    how many numbers a neuron hands from step to step
-//     parameters                how many numbers it has once, such as a decay
-//     kept                      how many numbers of a step its pullback needs: the first `kept_always` of them for the
-//                               cotangents of current and states, all of them for the parameters' cotangents
+//     states                    number of values carried from step to step
+//     parameters                number of values per neuron that are constant in time, such as a decay
+//     kept                      number of values of a step that its pullback needs: the first `kept_always` of them for
+//                               the cotangents of current and states, all of them for the parameters' cotangents
 //
 //   step(neuron, state, x, parameters, rule)                        -> Step
 //   distance_tangent(neuron, state, x, parameters, dot, rule)       -> tangent of Step::distance
 //   state_tangent(neuron, state, x, parameters, step, dot, spike_dot, rule)  -> StateTangent
 //   keep(neuron, state, x, parameters, step, rule)                  -> Kept, from the state before the step
-//   distinct_kept(neuron, rule)                                     -> how many of them differ under a StaticRule, a
-//                               constant: those that follow equal the last of these, and the CPU does not store them
-//   kept_distance(neuron, kept, parameters)                         -> Step::distance again
-//   spike_cotangent(neuron, kept, parameters, bar, rule)            -> cotangent of the spike, all told
+//   distinct_kept(neuron, rule)                                     -> number of distinct values in Kept, a constant
+//                               under a StaticRule; all later values equal the last distinct one, and the CPU does not
+//                               store them
+//   kept_distance(neuron, kept, parameters)                         -> Step::distance, recomputed
+//   spike_cotangent(neuron, kept, parameters, bar, rule)            -> total cotangent of the spike
 //   pulled_back(neuron, kept, spike, parameters, bar, distance_bar, rule)  -> Pulled
 //
-// and for the spike that order reset_undecayed puts out after the last step, from the state alone:
+// and, for the spike that reset_undecayed writes after the last step, computed from the state alone:
 //
 //   last_distance(neuron, state, parameters)
 //   last_distance_tangent(neuron, state_dot, parameters_dot)
 //   pull_back_last_distance(neuron, distance_bar, state_bar, parameters_bar)   adds to both
 //
-// A step is cut in two where the surrogate gradient g comes in between: spike_dot = g(distance) * distance_tangent, and
-// distance_bar = g(distance) * spike_cotangent. So the loops of the CPU compute g for a block of neurons at once.
+// A step has two halves, because the surrogate gradient g comes between them: spike_dot = g(distance) *
+// distance_tangent, and distance_bar = g(distance) * spike_cotangent. The CPU loops can thus compute g for a block of
+// neurons at once.
 //
-// `neuron` is an empty object that selects the overload. `rule` is a StaticRule where the compiler knows the rule, or a
-// Rule. A new neuron is a header like lif.h.
+// `neuron` is an empty object that selects the overload. `rule` is a StaticRule if the rule is known at compile time,
+// and a Rule otherwise. To add a neuron, write a header like lif.h.
 #ifndef SPIKEGRAD_NEURONS_NEURON_H_
 #define SPIKEGRAD_NEURONS_NEURON_H_
 
@@ -37,12 +39,12 @@ namespace spikegrad {
 enum class Order : int32_t { charge_fire_reset, reset_undecayed, fire_charge };
 enum class Reset : int32_t { none, subtract, zero };
 
-// The two kinds of step, by which of charge and spike comes first: reset_undecayed is a fire_charge whose spikes are
-// written one row earlier.
+// Two kinds of step suffice: charge first or spike first. reset_undecayed is fire_charge with its spikes written one
+// row earlier.
 struct Rule {
   bool charge_first;
   Reset reset;
-  bool detach_reset;  // the reset's spike is a constant to the derivatives
+  bool detach_reset;  // derivatives treat the spike in the reset as a constant
 };
 
 template <bool kChargeFirst, Reset kReset, bool kDetachReset>
@@ -65,13 +67,13 @@ using Kept = Numbers<T, Neuron::kept>;
 
 template <class T, class Neuron>
 struct Step {
-  T distance;  // of what fires from its threshold: the spike is 1 where it is >= 0
+  T distance;  // membrane minus threshold; the neuron spikes where it is >= 0
   T spike;
-  T membrane;  // as the layer puts it out
+  T membrane;  // the layer's output membrane
   States<T, Neuron> state;
 };
 
-// Which tangents move. Those that don't are 0 and have no term: 0 times infinity would be NaN.
+// Which tangents are nonzero. The others contribute no term, because 0 times infinity would be NaN.
 template <class Neuron>
 struct Moves {
   bool state[Neuron::states];
@@ -93,7 +95,7 @@ struct StateTangent {
   States<T, Neuron> state;
 };
 
-// The cotangents that enter a step backwards: the new state's, the output membrane's and the spike's.
+// The cotangents that enter the pullback of a step: of the new state, the output membrane and the spike.
 template <class T, class Neuron>
 struct StepCotangent {
   States<T, Neuron> state;
@@ -101,7 +103,7 @@ struct StepCotangent {
   T spike;
 };
 
-// The cotangents that leave it.
+// The cotangents that leave the pullback of a step.
 template <class T, class Neuron>
 struct Pulled {
   States<T, Neuron> state;

@@ -1,5 +1,5 @@
-// The neurons: a new one is a header like lif.h and a line here. The list calls DO(name, Neuron) and what else it is
-// given for each of them. The CPU's table of a neuron is <name>_kernels, defined in cpu/<name>_kernels.cc.
+// The list of neurons. To add one, write a header like lif.h, add a line here, and define its CPU kernel table
+// <name>_kernels in cpu/<name>_kernels.cc. The macro calls DO(name, Neuron, further arguments...) for each neuron.
 #ifndef SPIKEGRAD_NEURONS_NEURONS_H_
 #define SPIKEGRAD_NEURONS_NEURONS_H_
 

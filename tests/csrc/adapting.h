@@ -1,13 +1,13 @@
-// A neuron for the tests of the layer drivers, with two states and five parameters, as neuron.h has it: a membrane v,
-// and an adaptation w that the membrane and the spikes drive, which weakens the current and raises the threshold. With
-// theta = threshold + w,
+// A neuron for tests of the layer drivers (interface: neuron.h), with two states and five parameters. The membrane is
+// v. The adaptation w grows with the membrane and the spikes, weakens the current and raises the threshold. With theta
+// = threshold + w,
 //
 //   charge first   w' = beta w + a v           v' = alpha v + (1 - alpha) (x - w')           s = H(v' - threshold - w')
 //                  then the reset of v' by theta', and w' + b s
 //   fire first     s = H(v - theta)            w' = beta w + a v + b s
 //                  v' = alpha reset(v) + (1 - alpha) (x - w')
 //
-// Only the spike of the reset is detached, not that in w.
+// detach_reset detaches the spike in the reset, but not the spike in w.
 #pragma once
 
 #include "math/heaviside.h"
@@ -21,7 +21,7 @@ struct Adapting {
   static constexpr int states = 2;      // v, w
   static constexpr int parameters = 5;  // alpha, beta, a, b, threshold
 
-  // v and w at the spike, then those before the step, then x. Where the spike comes first, the former are the latter.
+  // v and w that the spike depends on, v and w before the step, and x. If the spike comes first, both pairs are equal.
   static constexpr int kept = 5;
   static constexpr int kept_always = 2;
 };
@@ -49,7 +49,7 @@ SPIKEGRAD_SCALAR Step<T, Adapting> step(Adapting, const States<T, Adapting>& sta
   return out;
 }
 
-// Of beta w + a v.
+// The tangent of beta w + a v.
 template <class T>
 SPIKEGRAD_SCALAR T charged_w_tangent(const States<T, Adapting>& state, const Parameters<T, Adapting>& p,
                                      const StepTangent<T, Adapting>& dot) {
@@ -57,7 +57,7 @@ SPIKEGRAD_SCALAR T charged_w_tangent(const States<T, Adapting>& state, const Par
          dot.parameters.at[2] * state.at[0];
 }
 
-// Of alpha v + (1 - alpha) (x - w).
+// The tangent of alpha v + (1 - alpha) (x - w).
 template <class T>
 SPIKEGRAD_SCALAR T charged_v_tangent(T v, T w, T x, T v_dot, T w_dot, T x_dot, T alpha, T alpha_dot) {
   return alpha * v_dot + alpha_dot * (v - (x - w)) + (1 - alpha) * (x_dot - w_dot);

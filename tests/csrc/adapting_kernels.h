@@ -1,4 +1,4 @@
-// The CPU's kernels of the neuron for tests.
+// The CPU kernels of the test neuron.
 #pragma once
 
 #include "adapting.h"

@@ -1,4 +1,4 @@
-// The CUDA kernels of the neuron for tests, against the launch shim.
+// The CUDA kernels of the test neuron, compiled with the launch shim.
 #include "adapting.h"
 #include "cuda/layer_cotangent.h"
 #include "cuda/layer_forward.h"

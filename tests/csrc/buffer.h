@@ -9,8 +9,8 @@
 
 #include "held.h"
 
-// A copy of an array that begins some elements behind what malloc aligns, and ends with its allocation: what reads or
-// writes beyond its end is seen by AddressSanitizer.
+// A copy of an array. It starts a few elements after malloc's alignment and ends exactly with its allocation, so that
+// AddressSanitizer detects accesses beyond its end.
 template <class T>
 class Buffer {
  public:

@@ -1,4 +1,4 @@
-// For tests only: the CUDA kernels, compiled for the host, over NumPy arrays. Halves come and go as their bit patterns.
+// For tests only: the CUDA kernels, compiled for the host, over NumPy arrays. 16-bit floats are passed as bit patterns.
 #include <cuda_runtime.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -94,7 +94,7 @@ PYBIND11_MODULE(spikegrad_cuda_on_host, m) {
   m.def("set_threads", [](unsigned threads) { launch_shim::threads_of_launches = threads; });
   m.def("set_layer_offset", [](int64_t elements) { layer_offset = elements; });
   m.def("set_multiprocessors", [](int count) { launch_shim::multiprocessors = count; });
-  // Blocks, threads a block, and bytes of shared memory that the last launch asked for; all 0 if there was none since.
+  // Blocks, threads a block and bytes of shared memory of the last launch; all 0 if there was none since the last call.
   m.def("take_launched", [] {
     const cudaLaunchConfig_t config = std::exchange(launch_shim::launched, launch_shim::kNothing);
     return py::make_tuple(config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes);

@@ -1,4 +1,4 @@
-// The type in which NumPy holds T, and the way there and back: halves are held as their bit patterns.
+// Conversions between T and the type that NumPy arrays hold: 16-bit floats are held as bit patterns.
 #pragma once
 
 #include <cstdint>

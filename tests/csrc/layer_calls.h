@@ -1,5 +1,5 @@
-// The calls of a layer over NumPy arrays, for any neuron and the kernels of either backend. An array over time is
-// [outer, steps, inner]; one of rank 0 is one number for all. What comes back is flat.
+// The calls of a layer over NumPy arrays, for any neuron and the kernels of either backend. Arrays over time are
+// [outer, steps, inner]. Rank 0 stands for a scalar operand. Results are flat.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -18,13 +18,13 @@
 #include "held.h"
 #include "neurons/layer_call.h"
 
-// Elements by which every array begins behind what malloc aligns.
+// The number of elements by which every array is offset from malloc's alignment.
 inline int64_t layer_offset = 0;
 
 // order, reset, detach_reset, every
 using LayerOptions = std::tuple<int64_t, int64_t, bool, int64_t>;
 
-// Arguments one after the other, and the memory that they lie in.
+// Consecutive arguments, and the memory that holds them.
 class LayerArguments {
  public:
   explicit LayerArguments(pybind11::args arguments) : arguments_(std::move(arguments)) {}
@@ -48,7 +48,7 @@ class LayerArguments {
     if (next_ != arguments_.size()) throw std::invalid_argument("more arguments than a call has");
   }
 
-  // The operands that all calls begin with.
+  // The operands that all calls start with.
   template <class T, class Neuron>
   void layer(const LayerOptions& options, spikegrad::Layer<T, Neuron>& layer) {
     const auto current = arguments_[next_].cast<pybind11::array>();
@@ -68,7 +68,7 @@ class LayerArguments {
   std::vector<std::shared_ptr<void>> memory_;
 };
 
-// Results in the order in which they are added, NaN until they are written.
+// Results in the order in which they are added, initialised to NaN.
 class LayerResults {
  public:
   template <class T>
@@ -94,8 +94,8 @@ class LayerResults {
 
 inline int64_t neurons_of(const spikegrad::LayerShape& shape) { return shape.outer * shape.inner; }
 
-// (options, current, parameters..., first states..., with_membrane) -> [spikes, last states..., checkpoints...,
-// membrane], by run(call).
+// Defines (options, current, parameters..., first states..., with_membrane) -> [spikes, last states..., checkpoints...,
+// membrane], which calls run(call).
 template <class T, class Neuron, class Run>
 void define_layer(pybind11::module_& m, const std::string& name, Run run) {
   using W = spikegrad::Wide<T>;
@@ -118,9 +118,9 @@ void define_layer(pybind11::module_& m, const std::string& name, Run run) {
   });
 }
 
-// (options, current, parameters..., first states..., the tangents of these, surrogate parameters, moves of the states
-// and of the parameters..., with_membrane) -> [spikes_dot, last states' tangents..., membrane_dot], by run(call,
-// surrogate parameters).
+// Defines (options, current, parameters..., first states..., tangents of all these, surrogate parameters, moves of the
+// states and parameters..., with_membrane) -> [spikes_dot, last states' tangents..., membrane_dot], which calls
+// run(call, surrogate parameters).
 template <class T, class Neuron, class Run>
 void define_layer_tangent(pybind11::module_& m, const std::string& name, Run run) {
   using W = spikegrad::Wide<T>;
@@ -148,9 +148,9 @@ void define_layer_tangent(pybind11::module_& m, const std::string& name, Run run
   });
 }
 
-// (options, current, parameters..., checkpoints..., spikes_bar, last states' cotangents..., membrane_bar, surrogate
-// parameters, with_parameters) -> [current_bar, first states' cotangents..., parameters' cotangents...], by run(call,
-// surrogate parameters).
+// Defines (options, current, parameters..., checkpoints..., spikes_bar, last states' cotangents..., membrane_bar,
+// surrogate parameters, with_parameters) -> [current_bar, first states' cotangents..., parameters' cotangents...],
+// which calls run(call, surrogate parameters).
 template <class T, class Neuron, class Run>
 void define_layer_cotangent(pybind11::module_& m, const std::string& name, Run run) {
   using W = spikegrad::Wide<T>;

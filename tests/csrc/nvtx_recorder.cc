@@ -1,6 +1,6 @@
-// An NVTX tool for tests, loaded by every library that uses NVTX if NVTX_INJECTION64_PATH names it. It appends a line
-// for each range opened or closed to the file that NVTX_RECORD names: thread, push or pop, domain, message, with tabs
-// between.
+// An NVTX tool for tests. Libraries that use NVTX load it if NVTX_INJECTION64_PATH names it. For each range that is
+// opened or closed it appends a line to the file that NVTX_RECORD names. The line has thread, push or pop, domain and
+// message, separated by tabs.
 #include <nvtx3/nvToolsExt.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,10 +14,10 @@ namespace {
 void write(const char* event, nvtxDomainHandle_t domain, const char* message) {
   static FILE* const file = [] {
     FILE* opened = std::fopen(std::getenv("NVTX_RECORD"), "a");
-    std::setvbuf(opened, nullptr, _IOLBF, 0);  // a line is written whole, whatever other threads write
+    std::setvbuf(opened, nullptr, _IOLBF, 0);  // each line is written at once, even with several threads
     return opened;
   }();
-  // A domain's handle is the name that it was created with; the default domain has none.
+  // The handle of a domain is the name that it was created with. The default domain has no handle.
   std::fprintf(file, "%ld\t%s\t%s\t%s\n", syscall(SYS_gettid), event,
                domain ? reinterpret_cast<const char*>(domain) : "", message);
 }
@@ -36,7 +36,7 @@ int pop(nvtxDomainHandle_t domain) {
 
 }  // namespace
 
-// Called once for each library that uses NVTX, since each has a table of functions of its own.
+// Called once for each library that uses NVTX, because each library has its own function table.
 extern "C" __attribute__((visibility("default"))) int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get_table) {
   const auto* callbacks = static_cast<const NvtxExportTableCallbacks*>(get_table(NVTX_ETID_CALLBACKS));
   NvtxFunctionTable table = nullptr;

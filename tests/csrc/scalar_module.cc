@@ -1,5 +1,5 @@
 // For tests only: the scalar functions of math/ over NumPy arrays, and the kernels of every instruction set that this
-// processor runs, without XLA between. Halves come and go as their bit patterns.
+// processor supports, without XLA. 16-bit floats are passed as bit patterns.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -27,7 +27,7 @@ template <class Family, class T>
 Family prepared(const std::vector<double>& parameters, int64_t order) {
   const size_t terms = parameters.size() / Family::parameters;
   if (terms == 0 || terms > Family::most_terms || parameters.size() % Family::parameters != 0) {
-    throw std::invalid_argument("not a number of parameters that the family has");
+    throw std::invalid_argument("wrong number of parameters for this family");
   }
   Family g;
   prepare(g, parameters.data(), static_cast<int64_t>(terms), order, T{});
@@ -47,7 +47,7 @@ void define_family(py::module_& m, const std::string& name, ElementKernels<T> Ke
   using H = Held<T>;
   using N = typename H::type;
   using W = Wide<T>;
-  // Order 0 the fast way, one element after the other.
+  // Order 0 by the fast path, one element after the other.
   m.def(("value_" + name).c_str(), [](py::array_t<N> x, py::array_t<N> t, const std::vector<double>& parameters) {
     const Family g = prepared<Family, W>(parameters, 0);
     py::object out;
@@ -55,7 +55,7 @@ void define_family(py::module_& m, const std::string& name, ElementKernels<T> Ke
       out = py::vectorize(
           [&value](N x, N t) { return H::out(narrow(value_of(widen(H::in(x)), widen(H::in(t)), value), T{})); })(x, t);
     });
-    if (!done) throw std::invalid_argument("no fast way at these parameters");
+    if (!done) throw std::invalid_argument("no fast path for these parameters");
     return out;
   });
   m.def(("run_" + name).c_str(), [table](const std::string& set, py::array_t<N> x, py::array_t<N> t,
@@ -129,7 +129,7 @@ PYBIND11_MODULE(spikegrad_scalar, m) {
 #define SPIKEGRAD_DEFINE(name, Family) define_terms<Family>(m, #name);
   SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
 #undef SPIKEGRAD_DEFINE
-  // By the instruction set that rounds as the scalar functions here do.
+  // The baseline instruction set rounds like the scalar functions of this module.
   define_layer_of(m, "lif", "f16", baseline::lif_kernels.f16);
   define_layer_of(m, "lif", "bf16", baseline::lif_kernels.bf16);
   define_layer_of(m, "lif", "f32", baseline::lif_kernels.f32);

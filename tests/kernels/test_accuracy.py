@@ -1,4 +1,4 @@
-"""The scalar functions and the kernels of every instruction set here against the closed form, without XLA between."""
+"""The scalar functions and the kernels of every supported instruction set against the closed form, without XLA."""
 
 import itertools
 
@@ -32,12 +32,12 @@ def run_family(family, dtype, instruction_set, x, t, parameters, order, in_place
 
 
 def run(dtype, instruction_set, x, t, sigma, alpha, order):
-    """One Gaussian."""
+    """Run the kernel of one Gaussian."""
     return run_family("gaussian_mixture", dtype, instruction_set, x, t, [alpha, 0, sigma], order)
 
 
 def points(sigma, dtype, count, seed=0):
-    """Dense where g is not 0, its subnormal edge included, and log-uniform over the whole finite range."""
+    """Points dense where g is not 0 (with its subnormal edge), and log-uniform over the finite range."""
     rng = np.random.default_rng(seed)
     reach = 15 if dtype == np.float32 else 40
     exponents = np.log10(float(np.finfo(dtype).smallest_subnormal)), np.log10(float(np.finfo(dtype).max))
@@ -62,7 +62,7 @@ def test_float32_is_within_two_ulp(instruction_set, sigma, order):
 @pytest.mark.parametrize("sigma", SIGMAS)
 @pytest.mark.parametrize("order", [0, 1])
 def test_float32_times_any_cotangent_is_within_two_ulp(instruction_set, sigma, order):
-    """Where g alone would be subnormal or 0 a large t lifts it again, and a small t is lifted by a large 1 / sigma."""
+    """A large t brings a subnormal g back into range, and a large 1 / sigma brings back a small t."""
     sigma = float(np.float32(sigma))
     x = points(sigma, np.float32, 200_000)
     rng = np.random.default_rng(1)
@@ -75,7 +75,7 @@ def test_float32_times_any_cotangent_is_within_two_ulp(instruction_set, sigma, o
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_float32_times_a_cotangent_with_a_full_mantissa(instruction_set, sigma):
-    """The last product's rounding comes on top of all others; without fused multiply-add 2.12 ulp were found."""
+    """The rounding of the last product adds to all others. Measured without fused multiply-add: 2.12 ulp."""
     sigma = float(np.float32(sigma))
     x = points(sigma, np.float32, 400_000)
     t = np.random.default_rng(2).uniform(1, 2, x.size).astype(np.float32)
@@ -87,7 +87,7 @@ def test_float32_times_a_cotangent_with_a_full_mantissa(instruction_set, sigma):
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("order", [2, 3, 4, 7, 12])
 def test_float32_at_higher_orders_is_rounded_once(instruction_set, order):
-    """Computed in float64, so correctly rounded but for ties; next to a root of He_n float64's own error shows."""
+    """Float64 results round correctly except at ties. Near a root of He_n the error of float64 is visible."""
     x = points(0.5, np.float32, 40_000)
     exact = gaussian_derivative(x, 0.5, 0.5, order)
     error = error_in_ulp(run("f32", instruction_set, x, np.float32(1), 0.5, 0.5, order), exact, np.float32)
@@ -100,7 +100,7 @@ def test_float32_at_higher_orders_is_rounded_once(instruction_set, order):
 
 
 def hermite_bound(z, order):
-    """He_n with all coefficients positive, at |z|: what the terms of He_n add up to before they cancel."""
+    """The sum of the magnitudes of He_n's terms: He_n at |z| with all coefficients positive."""
     previous, current = 0 * z, 0 * z + 1
     for n in range(order):
         previous, current = current, abs(z) * current + n * previous
@@ -119,10 +119,10 @@ def test_float64_is_within_two_ulp(instruction_set, sigma, order):
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("order", [2, 3, 5, 9])
 def test_float64_at_higher_orders_keeps_the_stated_bound(instruction_set, order):
-    """|error| <= (2 n + 4) 2^-53 times g times the terms of He_n before they cancel (docs/accuracy.md derives it)."""
+    """|error| <= (2 n + 4) 2^-53 g times the magnitudes of He_n's terms (derivation: docs/accuracy.md)."""
     sigma = 0.3
     x = points(sigma, np.float64, 2_000)
-    x = x[np.abs(x) > 1e-290]  # below, the terms of an odd He_n are subnormal themselves
+    x = x[np.abs(x) > 1e-290]  # for smaller |x| the terms of an odd He_n are subnormal
     computed = run("f64", instruction_set, x, np.float64(1), sigma, 0.5, order).tolist()
     exact = exact_gaussian_derivative(x, sigma, 0.5, order)
     g = exact_gaussian_derivative(x, sigma, 0.5, 0)
@@ -136,7 +136,7 @@ def test_float64_at_higher_orders_keeps_the_stated_bound(instruction_set, order)
 @pytest.mark.parametrize("order", [30, 63, 64])
 @pytest.mark.parametrize("t", [1e-250, 1.0, 1e250])
 def test_orders_that_leave_the_range_on_the_way(instruction_set, order, t):
-    """He_64 alone reaches 1e100 and more; the derivative is finite or not by its own size."""
+    """He_64 alone exceeds 1e100, but only the size of the derivative decides whether it is finite."""
     sigma = 3.0
     x = np.linspace(-40, 40, 41) * sigma
     computed = run("f64", instruction_set, x, np.float64(t), sigma, 0.5, order).tolist()
@@ -172,7 +172,7 @@ def test_every_half_is_rounded_once(instruction_set, sigma, order, name):
 @pytest.mark.parametrize("sigma", [1e-38, 1e-20, 1e20, 3e38])
 @pytest.mark.parametrize("order", [0, 1])
 def test_extreme_parameters(instruction_set, sigma, alpha, order):
-    """Beyond what GaussianValue takes, gaussian_derivative serves; a negative or zero alpha is allowed."""
+    """Outside the range of GaussianValue, gaussian_derivative is used. alpha may be negative or zero."""
     sigma, alpha = float(np.float32(sigma)), float(np.float32(alpha))
     x = (np.linspace(-16, 16, 2001) * min(sigma, 1e37)).astype(np.float32)
     computed = run("f32", instruction_set, x, np.float32(1), sigma, alpha, order)
@@ -214,7 +214,7 @@ EXAMPLES = [("gaussian_mixture", [0.5, 0, 0.5]), ("gaussian_mixture", MULTI), ("
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("order", [0, 1, 5])
 def test_sizes_and_places_do_not_change_a_bit(family, parameters, dtype, instruction_set, order):
-    """A vector and its remainder agree; so do a call in place, and one on memory aligned to an element and no more."""
+    """Vectors and remainders agree, also in place and with memory aligned to an element only."""
     rng = np.random.default_rng(2)
     kind = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64}[dtype]
     x, t = (rng.standard_normal(1500).astype(kind) for _ in range(2))
@@ -230,7 +230,7 @@ def test_sizes_and_places_do_not_change_a_bit(family, parameters, dtype, instruc
 
 
 def cotangents(rng, size):
-    """1, and whatever a float can be."""
+    """1, and values over the whole float range."""
     any_size = rng.standard_normal(size) * 10.0 ** rng.uniform(-44, 30, size)
     return np.where(rng.random(size) < 0.5, 1, any_size).astype(np.float32)
 
@@ -253,7 +253,7 @@ def cotangents(rng, size):
     ],
 )
 def test_the_multi_gaussian_is_within_the_bound_of_its_terms(instruction_set, h, s, sigma, scale, order):
-    """Where the three cancel, what is left has the error of the largest; and float64 leaves nothing but a rounding."""
+    """Where the terms cancel, the error is relative to the largest. From order 1 on, float64 leaves one rounding."""
     parameters = [float(np.float32(p)) for p in multi_gaussian_parameters(h, s, sigma, scale)]
     rng = np.random.default_rng(5)
     widths = max(s, 1) * sigma, sigma
@@ -287,7 +287,7 @@ def test_the_sigmoid_is_within_two_ulp(instruction_set, alpha, order):
     t = cotangents(rng, x.size)
     exact, terms = (v * t.astype(np.longdouble) for v in sigmoid_derivative(x, alpha, order))
     computed = run_family("sigmoid", "f32", instruction_set, x, t, [alpha], order)
-    # From order 1 on it is computed in float64, whose own error shows next to a root of the polynomial.
+    # From order 1 on kernels compute in float64. Its error is visible near a root of the polynomial.
     at_roots = 2.0**-48 * terms / ulp(exact, np.float32)
     assert np.all(error_in_ulp(computed, exact, np.float32) <= (2 if order == 0 else 0.5001 + at_roots))
 
@@ -296,7 +296,7 @@ def test_the_sigmoid_is_within_two_ulp(instruction_set, alpha, order):
 @pytest.mark.parametrize("family, parameters", EXAMPLES[1:], ids=["multi_gaussian", "sigmoid"])
 @pytest.mark.parametrize("order", [0, 1, 2, 3, 8])
 def test_other_families_in_float64_keep_the_stated_bounds(instruction_set, family, parameters, order):
-    """docs/accuracy.md: units of 2^-53 of the terms before they cancel, 4 at orders 0 and 1, and some more at each."""
+    """The bound of docs/accuracy.md is in units of 2^-53 of the terms' magnitudes: 4 at orders 0 and 1, then more."""
     rng = np.random.default_rng(7)
     x = np.concatenate([rng.uniform(-60, 60, 200), rng.uniform(-2, 2, 200)])
     computed = run_family(family, "f64", instruction_set, x, np.float64(1), parameters, order).tolist()
@@ -312,7 +312,7 @@ def exact_terms(family, x, parameters, order):
     if family == "sigmoid":
         alpha = mpmath.mpf(parameters[0])
         p = mpmath.exp(-alpha * abs(x))
-        # Eulerian numbers by their sum, not by the recurrence.
+        # Eulerian numbers from their closed sum, independent of the recurrence in the kernels.
         n = order + 1
         numbers = [
             sum((-1) ** j * mpmath.binomial(n + 1, j) * (k + 1 - j) ** n for j in range(k + 1)) for k in range(n)
@@ -320,7 +320,7 @@ def exact_terms(family, x, parameters, order):
         terms = [(-1) ** k * number * p**k for k, number in enumerate(numbers)]
         factor = alpha**n * p / (1 + p) ** (order + 2) * (-mpmath.sign(x)) ** order
         if order % 2:
-            # With the root at p = 1 taken out, and the magnitudes of what remains.
+            # The root p = 1 is factored out; the magnitudes are of the remaining terms.
             quotient = list(itertools.accumulate((-1) ** k * number for k, number in enumerate(numbers)))[:-1]
             magnitudes = abs(factor) * (1 - p) * sum(abs(c) * p**k for k, c in enumerate(quotient))
         else:
@@ -353,7 +353,7 @@ def test_every_half_of_the_other_families_is_rounded_once(instruction_set, famil
         exact, terms = sigmoid_derivative(wide, *parameters, order)
     else:
         exact, terms = gaussian_mixture_derivative(wide, parameters, order)
-    # Where terms cancel to 2^-12 (order 0; else 2^-40) of themselves, the error of float32 (float64) shows in a half.
+    # Where terms cancel to 2^-12 (order 0; else 2^-40) of their size, the error of float32 (float64) is visible.
     cancelled = 2.0 ** (-22 if order == 0 else -50) * np.abs(terms) / ulp(exact, dtype)
     assert np.all(error_in_ulp(computed[finite], exact, dtype) <= 0.51 + cancelled)
     infinite = np.isinf(x.astype(np.float32))
@@ -366,7 +366,7 @@ def test_every_half_of_the_other_families_is_rounded_once(instruction_set, famil
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_what_overflows_has_the_right_sign(family, parameters, dtype, instruction_set, order):
-    """The low part of a product overflows with a sign of its own; and of three Gaussians, each with its own."""
+    """The low part of a product may overflow with another sign, and so may each of three Gaussians."""
     kind = {"bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64}[dtype]
     narrow = [p * 1e-10 if family == "gaussian_mixture" and k % 3 else p for k, p in enumerate(parameters)]
     narrow = narrow if family == "gaussian_mixture" else [parameters[0] * 1e10]
@@ -419,7 +419,7 @@ def test_conversions_of_halves(name):
 
 @pytest.mark.parametrize("family, parameters", EXAMPLES, ids=["gaussian", "multi_gaussian", "sigmoid"])
 def test_the_scalar_functions_agree_with_the_kernels(family, parameters):
-    """What the baseline kernels compute is, bit for bit, what the scalar functions do when called one by one."""
+    """The baseline kernels equal the scalar functions bit for bit."""
     rng = np.random.default_rng(4)
     x, t = (rng.standard_normal(1000).astype(np.float32) for _ in range(2))
     value, derivative = getattr(scalar, f"value_{family}_f32"), getattr(scalar, f"derivative_{family}")
@@ -430,7 +430,7 @@ def test_the_scalar_functions_agree_with_the_kernels(family, parameters):
 
 @pytest.mark.parametrize("family, parameters", [EXAMPLES[0], EXAMPLES[2]], ids=["gaussian", "sigmoid"])
 def test_value_and_derivative_agree_at_order_0(family, parameters):
-    """The two ways of computing order 0 are independent of each other after q: both within 2 ulp of the other."""
+    """The two implementations of order 0 are independent after q, and agree within the sum of their errors."""
     x = points(0.7, np.float64, 20_000)
     value, derivative = getattr(scalar, f"value_{family}_f64"), getattr(scalar, f"derivative_{family}")
     np.testing.assert_array_max_ulp(value(x, 1.0, parameters), derivative(x, 1.0, parameters, 0), maxulp=3)

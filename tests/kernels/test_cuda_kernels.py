@@ -1,8 +1,8 @@
-"""The bodies of the CUDA kernels, compiled for the host, against the scalar functions: to the bit.
+"""The bodies of the CUDA kernels, compiled for the host, agree with the scalar functions bit by bit.
 
-`tests/csrc/launch_shim` stands in for CUDA. The scalar functions are held against the closed form by test_accuracy.py;
-what could be wrong here is which element a thread takes, and what it reads and writes around it: under AddressSanitizer
-(`make asan`) an access beyond a buffer ends the run.
+`tests/csrc/launch_shim` replaces CUDA. test_accuracy.py compares the scalar functions with the closed form. These tests
+cover which elements a thread processes, and what it reads and writes around them. Under AddressSanitizer (`make asan`)
+an access beyond a buffer ends the run.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ on_host, scalar = map(module_for_tests, ("spikegrad_cuda_on_host", "spikegrad_sc
 
 pytestmark = pytest.mark.host_only
 
-LARGEST = 4099  # of the sizes: four blocks of 256 threads with four floats each, and a tail
-# Every remainder, for arrays of one block and of several.
+LARGEST = 4099  # largest size: four blocks of 256 threads with four floats each, and a tail
+# All remainders, for arrays of one block and of several.
 SIZES = [*range(140), *range(1000, 1050), *range(LARGEST - 40, LARGEST + 1)]
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-41, -1e-41, 6e-8, 65504.0, 1e30]
 GAUSSIAN = [0.5, 0.0, 0.5]
-# Names tell the way through the kernel: the three first have a fast one, the others the sum in double.
+# Names state the path in the kernel: the first three have a fast path, the others use the sum in double.
 PARAMETERS = {
     "one": ("gaussian_mixture", GAUSSIAN, 0),
     "triple": ("gaussian_mixture", multi_gaussian_parameters(0.15, 6.0, 0.5, 0.5), 0),
@@ -44,13 +44,13 @@ PARAMETERS = {
 
 @pytest.fixture
 def threads():
-    """Sets the threads a block of what is launched."""
+    """Set the number of threads a block for all launches."""
     yield on_host.set_threads
     on_host.set_threads(0)
 
 
 def inputs(dtype, size=LARGEST, seed=0):
-    """x and t as the modules take them, special values among them."""
+    """x and t for the test modules, including special values."""
     rng = np.random.default_rng(seed)
 
     def some():
@@ -63,12 +63,12 @@ def inputs(dtype, size=LARGEST, seed=0):
 
 
 def expected(name, dtype, x, t):
-    """By the scalar functions."""
+    """The results of the scalar functions."""
     family, parameters, order = PARAMETERS[name]
-    # As the kernels' parameters are held.
+    # Rounded as in the kernels.
     parameters = [float(np.float32(p)) if dtype != "f64" else p for p in parameters]
     if order == 0:
-        with contextlib.suppress(ValueError):  # no fast way at these parameters
+        with contextlib.suppress(ValueError):  # no fast path for these parameters
             return getattr(scalar, f"value_{family}_{dtype}")(x, t, parameters)
     with np.errstate(over="ignore", invalid="ignore"):
         wide_x, wide_t = (plain(a, dtype).astype(np.float64) for a in (x, t))
@@ -110,7 +110,7 @@ def test_a_derivative_for_every_remainder(name, dtype, threads):
 @pytest.mark.parametrize("name", PARAMETERS)
 @pytest.mark.parametrize("count", [0, 1, 3, 32])
 def test_blocks(name, dtype, count, threads):
-    """0 threads are those that the launch asks for."""
+    """0 threads: as many as the launch requests."""
     threads(count)
     x, t = inputs(dtype, seed=1)
     wanted = expected(name, dtype, x, t)

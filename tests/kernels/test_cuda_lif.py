@@ -1,8 +1,8 @@
-"""The bodies of lif's CUDA kernels, compiled for the host (as in test_cuda_kernels.py): to the bit.
+"""The bodies of lif's CUDA kernels, compiled for the host (as in test_cuda_kernels.py), bit by bit.
 
-The forward is held against the recurrence in NumPy, the derivatives against the CPU's kernels, which round alike and
-which test_lif.py holds against the scan. Under AddressSanitizer (`make asan`) an access beyond a buffer ends the run,
-be it an array or the shared memory that the launch has asked for.
+The forward kernels are compared with the recurrence in NumPy. The derivatives are compared with the CPU kernels, which
+round identically and which test_lif.py compares with the scan. Under AddressSanitizer (`make asan`) an access beyond an
+array or the shared memory of a launch ends the run.
 """
 
 import itertools
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.host_only
 
 ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
 RESETS = {None: 0, "subtract": 1, "zero": 2}
-# Each way through the kernels: three that are fast, and the sum in double with one term and with two.
+# All paths in the kernels: three fast paths, and the sum in double with one term and with two.
 SURROGATES = {
     "one": ("gaussian_mixture", [0.5, 0.0, 0.5]),
     "triple": ("gaussian_mixture", multi_gaussian_parameters(0.15, 6.0, 0.5, 0.5)),
@@ -27,10 +27,10 @@ SURROGATES = {
     "beside_0": ("gaussian_mixture", [0.5, 0.25, 0.5]),
     "two": ("gaussian_mixture", [0.5, 0.25, 0.5, 1.0, -1.0, 2.0]),
     "steep_sigmoid": ("sigmoid", [2.0**110]),
-    # Three terms, of which one counts.
+    # Three terms, two of them with weight 0.
     "triple_of_one": ("gaussian_mixture", [0.5, 0.0, 0.5, 0.0, 1.0, 2.0, 0.0, -1.0, 2.0]),
 }
-MEMBRANE_BAR = 6  # its place among the operands of a cotangent
+MEMBRANE_BAR = 6  # its index among the operands of a cotangent
 # [outer, steps, inner]: time first, batched, batched along the last axis, and the smallest.
 SHAPES = [(1, 9, 37), (3, 17, 5), (11, 8, 1), (1, 1, 1), (2, 3, 1)]
 SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 1e-41, 65504.0, 1e30]
@@ -39,8 +39,8 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES)
 orders = pytest.mark.parametrize("order", ORDERS)
 
 
-# The forms of the kernels, by the multiprocessors of the device: with few neurons for each, and with many. The last one
-# has buffers that are aligned to their element alone.
+# The forms of the kernels, selected by the number of multiprocessors: with few neurons for each, and with many. The
+# last form has buffers that are aligned to their element only.
 FORMS = {"few": (1000, 0), "some": (1, 0), "many": (0, 0), "unaligned": (0, 1)}
 LENGTHS = (1, 3, 4, 7, 8, 9, 16, 17, 31, 100, 500)
 
@@ -51,7 +51,7 @@ def checkpoints_every(steps):
 
 @pytest.fixture
 def launches():
-    """Sets the threads a block of what is launched, and the form of a layer's kernels."""
+    """Set the number of threads a block, and the form of a layer's kernels."""
 
     def set_launches(threads=0, form="few"):
         multiprocessors, offset = FORMS[form]
@@ -66,7 +66,7 @@ def launches():
 
 
 class Inputs:
-    """Random operands of a layer, as the modules take them."""
+    """Random operands of a layer, for the test modules."""
 
     def __init__(self, dtype, shape, seed=0, special=False):
         self.dtype, self.shape, self.special = dtype, shape, special
@@ -85,12 +85,12 @@ class Inputs:
         return self.rng.uniform(low, high, (outer, inner)).astype(self.wide)
 
     def layer(self):
-        """current, decay, threshold; with thresholds that are met to the bit now and then."""
+        """current, decay and threshold. Some membranes equal their threshold exactly."""
         return self.over_time(1.5), self.state(0.5, 1.0), np.round(self.state(0.5, 1.5), 1).astype(self.wide)
 
 
 def one(array):
-    """An array as a scalar."""
+    """The first element, as a scalar."""
     return np.array(array.ravel()[0])
 
 
@@ -99,7 +99,7 @@ def options(order, reset, detach_reset=False, every=0):
 
 
 def assert_all_same(actual, wanted, dtype):
-    """Lists of results: those of rank 1 in the element type, and of v in the wide one."""
+    """Compare lists of results: rank 1 in the element type, v in the wide type."""
     wide = "f64" if dtype == "f64" else "f32"
     assert len(actual) == len(wanted)
     for found, expected in zip(actual, wanted, strict=True):
@@ -107,7 +107,7 @@ def assert_all_same(actual, wanted, dtype):
 
 
 def recurrence(order, reset, every, current, decay, threshold, v0, dtype):
-    """(spikes, v_final, checkpoints, membrane) in NumPy, operation by operation."""
+    """(spikes, v_final, checkpoints, membrane) in NumPy, with each operation rounded."""
     wide = decay.dtype.type
     steps = current.shape[1]
     xs = np.moveaxis(plain(current, dtype).astype(wide), 1, 0)
@@ -173,9 +173,9 @@ def test_the_forward(form, order, reset, dtype, launches):
 
 
 def derivatives(kernel, name, dtype, options, operands, *flags):
-    """By the kernels under test, and by the CPU's."""
+    """The results of the CUDA kernels and of the CPU kernels."""
     family, parameters = SURROGATES[name]
-    # As the kernels' parameters are held.
+    # Rounded as in the kernels.
     parameters = [p if dtype == "f64" else float(np.float32(p)) for p in parameters]
     return [getattr(m, f"{kernel}_{family}_{dtype}")(options, *operands, parameters, *flags) for m in (on_host, on_cpu)]
 
@@ -190,7 +190,7 @@ def assert_same_tangent(name, dtype, options, operands, membrane, moving=(True, 
 
 
 def cotangent_operands(inputs, options, scalars=frozenset()):
-    """Those of `scalars`, by their place, as one number for all."""
+    """Operands of a cotangent. Operands whose index is in `scalars` become scalars."""
     current, decay, threshold = inputs.layer()
     decay, threshold = (one(o) if i in scalars else o for i, o in ((1, decay), (2, threshold)))
     _, _, checkpoints = getattr(on_cpu, f"lif_{inputs.dtype}")(
@@ -242,7 +242,7 @@ def test_the_cotangent_for_every_rule(order, reset, detach_reset, dtype, launche
 @pytest.mark.parametrize("detach_reset", [False, True])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_common_cotangent_for_every_rule(form, order, reset, detach_reset, dtype, launches):
-    """Without a cotangent of the membrane, of decay and of threshold: the kernels that know the rule."""
+    """No cotangents of membrane, decay and threshold. These kernels know the rule at compile time."""
     launches(3, form)
     for shape in ((1, 9, 8), (2, 17, 12), (1, 40, 7), (12, 35, 1)):
         for every, special in itertools.product((1, 2, 5, 11, 50), (False, True)):
@@ -256,7 +256,7 @@ def test_the_common_cotangent_for_every_rule(form, order, reset, detach_reset, d
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("steps", LENGTHS)
 def test_lengths_and_checkpoints(steps, form, order, dtype, launches):
-    """Chunks of every length, with and without a remainder, between checkpoints of every distance."""
+    """Chunks of all lengths, with and without a remainder, for many checkpoint intervals."""
     launches(2, form)
     for every, neurons in itertools.product(checkpoints_every(steps), (8, 5)):
         inputs = Inputs(dtype, (1, steps, neurons), 7)
@@ -274,7 +274,7 @@ def test_lengths_and_checkpoints(steps, form, order, dtype, launches):
 @orders
 @pytest.mark.parametrize("form", FORMS)
 def test_a_layer_without_steps(form, order, dtype, launches):
-    """What it hands on is what it was handed, on either backend."""
+    """Without steps, states and cotangents pass through unchanged, on both backends."""
     launches(2, form)
     inputs = Inputs(dtype, (1, 0, 8))
     rule = options(order, "subtract", False, 1)
@@ -302,7 +302,7 @@ def test_a_layer_without_steps(form, order, dtype, launches):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", SURROGATES)
 def test_the_common_cotangent_of_every_surrogate(name, form, order, dtype, launches):
-    """Where its parameters have no fast way, by the slow way within the same kernel."""
+    """Parameters without a fast path use the fallback in the same kernel."""
     launches(4, form)
     for special, every in itertools.product((False, True), (3, 20)):
         inputs = Inputs(dtype, (1, 41, 8), 3, special)
@@ -342,7 +342,7 @@ def test_operands_that_are_scalars(name, order, dtype, launches):
 @pytest.mark.parametrize("threads", [0, 1, 3, 32])
 @pytest.mark.parametrize("form", FORMS)
 def test_blocks(form, threads, dtype, launches):
-    """0 threads are those that the launch asks for."""
+    """0 threads: as many as the launch requests."""
     launches(threads, form)
     for shape in ((1, 5, 132), (7, 18, 4), (130, 4, 1)):
         inputs = Inputs(dtype, shape, 5)
@@ -360,19 +360,19 @@ def test_blocks(form, threads, dtype, launches):
 @orders
 @pytest.mark.parametrize("form", FORMS)
 def test_sections_with_more_chunks_than_there_are_slots(form, order, dtype, launches):
-    """They are taken in pieces, each swept from the section's checkpoint on."""
+    """Such sections are processed in pieces. Each piece is swept from the section's checkpoint."""
     launches(0, form)
     for every, steps in ((2500, 2600), (7000, 7001)):
         inputs = Inputs(dtype, (1, steps, 4), 6)
         rule = options(order, "subtract", False, every)
         operands = cotangent_operands(inputs, rule, {MEMBRANE_BAR})
         for name, scales in (("one", False), ("one", True), ("beside_0", False)):
-            if name == "one" or steps < 3000:  # the slow way sweeps once for each 25 steps
+            if name == "one" or steps < 3000:  # the fallback sweeps once for each 25 steps
                 assert_same_cotangent(name, dtype, rule, operands, scales)
 
 
 def test_what_is_launched():
-    """With the two multiprocessors of the shim: few neurons in small blocks."""
+    """The shim has two multiprocessors. A layer with few neurons gets small blocks."""
     run, pull_back = on_host.lif_f32, on_host.lif_cotangent_sigmoid_f32
     one_number, f32 = np.array(0.5, np.float32), np.float32
 
@@ -393,13 +393,13 @@ def test_what_is_launched():
     assert forward(1) == (1, 32, 0)
     assert forward(129) == (3, 64, 0)
     assert forward(257) == (3, 128, 0)  # one neuron a thread
-    assert forward(1024) == (4, 128, 0)  # two
-    assert forward(1024, 4) == (2, 128, 0)  # four
+    assert forward(1024) == (4, 128, 0)  # two neurons
+    assert forward(1024, 4) == (2, 128, 0)  # four neurons
     assert backward(0, 3, 3) == (0, 0, 0)
-    # A number of each neuron for every step but the first, for the slow way; at most 24.
+    # For the fallback: one state per neuron for every step but the first, at most 24.
     assert backward(1024, 20, 3) == (4, 128, 2 * 128 * 4)
     assert backward(1024, 100, 50) == (4, 128, 24 * 128 * 4)
-    # More where the fast way has more chunks, in smaller blocks where that is too much.
+    # More slots if the fast path has more chunks. Smaller blocks if they need too much memory.
     assert backward(1024, 2000, 600) == (8, 64, 74 * 2 * 64 * 4)
     assert backward(1024, 2000, 800) == (16, 32, 99 * 2 * 32 * 4)
 

@@ -1,4 +1,4 @@
-"""The handlers, called past the primitives with operands that are wrong: a clear InvalidArgument, never a crash."""
+"""Handlers that are called directly with wrong operands raise a clear InvalidArgument and never crash."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ ALPHA, MEAN, SIGMA, ORDER = np.float32(0.5), np.float32(0), np.float32(0.5), np.
 
 
 def call(target, out, *operands, **attributes):
-    """One compiled call, with the order of an attribute in its exact type."""
+    """One compiled call. Attributes keep their exact type."""
     f = jax.ffi.ffi_call(target, out)
     return jax.jit(lambda *operands: f(*operands, **attributes))(*operands).block_until_ready()
 

@@ -1,7 +1,7 @@
 """The layer drivers with a neuron of two states and five parameters (tests/csrc/adapting.h), against a loop in NumPy.
 
-The CPU's driver, and the CUDA driver compiled for the host. The pullback is held against the transpose of the loop's
-tangent: one direction for each step's current, each state and each parameter.
+The tests cover the CPU driver, and the CUDA driver compiled for the host. The reference for the pullback is the
+transpose of the loop's tangent, with one direction for each step's current, each state and each parameter.
 """
 
 import itertools
@@ -43,7 +43,7 @@ def gradient(z):
 def numpy_layer(order, reset, detach, current, parameters, states, current_dot, parameters_dot, states_dot):
     """(spikes, membrane, checkpoints, last states), and the tangents of spikes, membrane and last states.
 
-    Time is the last axis but one, and last comes that of the neurons. The tangents may have more axes in front.
+    Time is the second-to-last axis, neurons are the last. Tangents may have more leading axes.
     """
     alpha, beta, a, b, threshold = parameters
     alpha_dot, beta_dot, a_dot, b_dot, threshold_dot = parameters_dot
@@ -99,7 +99,7 @@ def numpy_layer(order, reset, detach, current, parameters, states, current_dot, 
 
 
 class Layer:
-    """Random operands; over time as [outer, steps, inner], which the loop in NumPy sees as [steps, neurons]."""
+    """Random operands. Arrays over time are [outer, steps, inner], and [steps, neurons] for the loop in NumPy."""
 
     def __init__(self, dtype, shape, scalars=False, seed=0):
         self.type, self.tolerance = DTYPES[dtype]
@@ -121,7 +121,7 @@ class Layer:
         return np.moveaxis(array, 1, 0).reshape(self.steps, -1)
 
     def flat(self, rows, axis_length):
-        """As a module puts it out."""
+        """Rows in the layout of a test module's results."""
         return np.moveaxis(rows.reshape(axis_length, self.outer, self.inner), 0, 1).ravel()
 
     def neurons(self, arrays):
@@ -137,7 +137,7 @@ class Layer:
 
 
 def transposed(layer, order, reset, detach, spikes_bar, membrane_bar, last_bars):
-    """The cotangents of current, states and parameters, by the tangents along each of them."""
+    """The cotangents of current, states and parameters, computed from the tangents along each of them."""
     steps, neurons = layer.steps, layer.outer * layer.inner
     directions = np.eye(steps + STATES + PARAMETERS, dtype=layer.type)[:, :, None]
     over_time, states = directions[:, :steps], directions[:, steps : steps + STATES]
@@ -213,14 +213,14 @@ def test_pullback(order, reset, detach, dtype, driver):
         layer = Layer(dtype, shape, scalars, every)
         every = min(every, layer.steps)
         spikes_bar, membrane_bar, last_bars = layer.over_time(), layer.over_time(), layer.once(STATES)
-        if scalars:  # as a layer without a cotangent of its membrane
+        if scalars:  # a layer without a membrane cotangent
             membrane_bar = np.zeros((), layer.type)
         current_bar, states_bar, parameters_bar = transposed(
             layer, order, reset, detach, spikes_bar, np.broadcast_to(membrane_bar, shape), last_bars
         )
         for with_parameters, multiprocessors in itertools.product((False, True), (0, 1000)):
             if driver == "cuda":
-                on_host.set_multiprocessors(multiprocessors)  # for each form of the kernels
+                on_host.set_multiprocessors(multiprocessors)  # selects each form of the kernels
             elif multiprocessors:
                 continue
             found = pull_back(
@@ -240,7 +240,7 @@ def test_pullback(order, reset, detach, dtype, driver):
 
 @rules
 def test_several_blocks(order, reset, detach):
-    """More neurons than the CPU's driver takes through time together, and segments so long that it takes fewer."""
+    """More neurons than a block of the CPU driver holds, and long segments, which make its blocks smaller."""
     layer = Layer("f64", (1, 60, 5000))
     bars = layer.over_time(), layer.over_time(), layer.once(STATES)
     options = ORDERS[order], RESETS[reset], detach

@@ -1,4 +1,4 @@
-"""lif's handlers, called past the primitives with operands that are wrong: a clear InvalidArgument, never a crash."""
+"""lif's handlers that are called directly with wrong operands raise a clear InvalidArgument and never crash."""
 
 import jax
 import numpy as np
@@ -53,7 +53,7 @@ def test_the_right_calls_pass():
 
 @pytest.mark.parametrize("every", [T, T + 1, 2**31, 2**61 + 1, 2**62, 2**63 - 1])
 def test_one_checkpoint_for_however_many_steps(every):
-    """Unclamped, 2**62 divided by zero and 2**61 + 1 wrote past the segment."""
+    """Without a clamp, 2**62 would divide by zero and 2**61 + 1 would write past the segment."""
     start = KEPT[:1]
     spikes, _, kept = forward(out=(X, STATE, start), every=every)
     np.testing.assert_array_equal(kept, STATE)

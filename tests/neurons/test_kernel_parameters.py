@@ -1,7 +1,7 @@
-"""Which surrogates of other conventions a layer runs on the kernels: by the custom calls in its program.
+"""Which surrogates of other conventions run on the kernels of a layer. The custom calls in the program show it.
 
-`braintools` here is a stand-in with the names and formulas that matter, so that these tests run without it.
-tests/with_libraries/test_lif_in_braintools.py has the real one.
+Here `braintools` is a stand-in with the relevant names and formulas, so that these tests run without it.
+tests/with_libraries/test_lif_in_braintools.py uses the real package.
 """
 
 import sys
@@ -41,7 +41,7 @@ class GaussianGrad(Surrogate):
 
 @pytest.fixture
 def install(monkeypatch):
-    """Returns a function that puts a version of the stand-in into `sys.modules`, and returns its `surrogate`."""
+    """A function that installs a version of the stand-in in `sys.modules` and returns its `surrogate` module."""
 
     def put(version):
         package, module = types.ModuleType("braintools"), types.ModuleType("braintools.surrogate")
@@ -70,7 +70,7 @@ def gradient(surrogate):
 
 
 def runs_on_kernels(surrogate):
-    """Forward and gradient: every call is there, or the whole layer is a scan."""
+    """Whether forward and gradient call the kernels. If they don't, the whole layer must be a scan."""
     forward, backward = (jax.jit(f(surrogate)).lower(CURRENT).as_text() for f in (layer, gradient))
     calls = ["custom_call @spikegrad.lif" in text for text in (forward, backward)]
     loops = ["stablehlo.while" in text for text in (forward, backward)]
@@ -87,7 +87,7 @@ def test_versions_with_our_formulas(install, version):
 
 @pytest.mark.parametrize("version", ["0.1.10", "0.1.0", "0.0.4.post20250423", "0.5.0", "0.20.0", "1.0", "1.4.0", None])
 def test_other_versions_run_as_a_scan(install, version):
-    """Before 0.2 sigma was inverted; versions to come may have any formula."""
+    """braintools before 0.2 uses 1 / sigma, and future versions may have any formula."""
     assert not runs_on_kernels(install(version).GaussianGrad(0.3))
     assert BRAINTOOLS_RELEASES == ("0.2", "0.3", "0.4")
 
@@ -164,7 +164,7 @@ def test_objects_of_compat_run_on_the_kernels(case):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_objects_of_compat_with_arrays_run_as_a_scan(case):
-    """There the output has a gradient by the parameter."""
+    """In `compat` the output has a gradient with respect to the parameter."""
     name = next(iter(case.parameters))
     cls = getattr(compat, case.surrogate.__name__)
     assert not runs_on_kernels(cls(**{**case.parameters, name: np.full(9, 0.5, np.float32)}))
@@ -173,7 +173,7 @@ def test_objects_of_compat_with_arrays_run_as_a_scan(case):
 
 
 class OwnKernel(spikegrad.Surrogate):
-    """A surrogate that names its kernel family itself."""
+    """A user's surrogate with `kernel_parameters`."""
 
     def surrogate_grad(self, x):
         return spikegrad.GaussianGrad().surrogate_grad(x)
@@ -216,7 +216,7 @@ def test_an_override_behind_the_classes_of_compat_runs_as_a_scan():
 
 @pytest.mark.parametrize("base", BASES)
 def test_kernel_parameters_of_the_same_class_or_below_count(base):
-    """Twice the Gaussian, by the base's parameters."""
+    """Twice the Gaussian: the base's parameters with doubled alpha."""
 
     class Doubled(base):
         def surrogate_grad(self, x):

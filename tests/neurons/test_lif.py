@@ -1,4 +1,4 @@
-"""The layer's values, to the bit against a NumPy loop, and what it says of bad input."""
+"""The layer's values against a NumPy loop, bit by bit, and the errors for bad input."""
 
 import doctest
 
@@ -16,7 +16,7 @@ DTYPES = [np.float16, jnp.bfloat16, np.float32]
 
 
 def check(operands, order, reset, **options):
-    """By the kernels: by default a GPU unrolls layers of a few steps, and XLA contracts products and sums there."""
+    """Compare the kernels. By default a GPU unrolls layers of few steps, and XLA contracts products and sums."""
     current, decay, threshold, v0 = operands
     with spikegrad.kernels(True):
         actual = lif(current, decay, threshold, v0=v0, order=order, reset=reset, return_membrane=True, **options)
@@ -40,14 +40,14 @@ def test_float64(x64, order, reset, steps, shape):
 
 @pytest.mark.parametrize("order, reset", RULES)
 def test_the_scan_is_the_same_layer(order, reset):
-    """XLA may fuse the product into the sum, so that a membrane next to the threshold can fall on its other side."""
+    """XLA may fuse the product into the sum. A membrane near the threshold can then spike or not."""
     current, decay, threshold, v0 = draw(1, 50, (40,), scales=(40,))
     options = {"v0": v0, "order": order, "reset": reset, "return_membrane": True}
     spikes, v_final, membrane = lif(current, decay, threshold, **options)
     with spikegrad.kernels(False):
         assert "spikegrad" not in jax.jit(lambda x: lif(x, decay, threshold, **options)).lower(current).as_text()
         by_scan = lif(current, decay, threshold, **options)
-    assert np.min(np.abs(np.asarray(membrane) - threshold)) > 1e-6, "another seed: this one has a tie"
+    assert np.min(np.abs(np.asarray(membrane) - threshold)) > 1e-6, "use another seed: a membrane is at the threshold"
     np.testing.assert_array_equal(by_scan[0], spikes)
     np.testing.assert_allclose(by_scan[1], v_final, atol=2e-6)
     np.testing.assert_allclose(by_scan[2], membrane, atol=2e-6)
@@ -85,7 +85,7 @@ def test_no_steps(kernels):
 
 
 class Wrapped:
-    """An array-like as flax's `nnx.Param` is one: neither an array nor a number."""
+    """An array-like such as flax's `nnx.Param`, which is neither an array nor a number."""
 
     def __init__(self, value):
         self.value = value
@@ -97,7 +97,7 @@ class Wrapped:
 @pytest.mark.parametrize("given", [Wrapped, list, tuple, lambda v: [Wrapped(one) for one in v]])
 @pytest.mark.parametrize("surrogate", [GaussianGrad(), lambda z: (z >= 0).astype(z.dtype)], ids=["kernel", "scan"])
 def test_operands_in_containers(given, surrogate):
-    """Whatever `jax.numpy` takes for an array."""
+    """Operands may be anything that `jax.numpy` accepts as an array."""
     current, decay, threshold, v0 = draw(0, 9, (3,), scales=(3,))
     run = lambda current, *states: lif(current, *states[:2], v0=states[2], surrogate=surrogate)
     expected = run(current, decay, threshold, v0)
@@ -125,7 +125,7 @@ def test_special_values(values, order, reset, threshold):
 
 @pytest.mark.parametrize("order, reset", RULES)
 def test_nan_and_infinity_stay_in_their_neuron(order, reset, kernels):
-    """Forward and back: the others' values and gradients are those without it."""
+    """Values and gradients of all other neurons stay the same."""
     current, _, _, v0 = draw(0, 20, (37,))
     bad = current.copy()
     bad[3, 5], bad[7, 20], bad[0, 21] = np.nan, np.inf, -np.inf
@@ -150,7 +150,7 @@ def test_a_nan_threshold_spikes_nothing(kernels):
 @pytest.mark.parametrize("order, reset", RULES)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32], ids=lambda dtype: np.dtype(dtype).name)
 def test_chunks_are_one_call(order, reset, dtype):
-    """Spikes and final membrane to the bit; the gradients are in test_lif_differentiation.py."""
+    """Compare bits of spikes and final membrane. test_lif_differentiation.py compares the gradients."""
     current, decay, threshold, v0 = draw(0, 50, (19,), dtype, scales=(19,))
     options = {"order": order, "reset": reset}
     whole, v_final = lif(current, decay, threshold, v0=v0, **options)
@@ -166,7 +166,7 @@ def test_chunks_are_one_call(order, reset, dtype):
 @pytest.mark.parametrize("dtype", [jnp.int4, jnp.uint8, np.int32, np.bool_], ids=lambda dtype: np.dtype(dtype).name)
 @pytest.mark.parametrize("surrogate", [GaussianGrad(), lambda z: (z >= 0).astype(z.dtype)], ids=["kernel", "scan"])
 def test_an_integer_current_becomes_the_default_float(request, kernels, surrogate, dtype, wide):
-    """An event count or a spike train as it is."""
+    """Event counts and spike trains need no conversion."""
     if wide:
         request.getfixturevalue("x64")
     current = np.random.default_rng(0).integers(0, 2, (20, 7))
@@ -176,7 +176,7 @@ def test_an_integer_current_becomes_the_default_float(request, kernels, surrogat
     for f in (run, jax.jit(run)):
         for got, wanted in zip(f(jnp.asarray(current).astype(dtype)), expected, strict=True):
             assert got.dtype == floats.dtype
-            np.testing.assert_array_equal(got, wanted)  # multiples of 2^-20: nothing is rounded
+            np.testing.assert_array_equal(got, wanted)  # multiples of 2^-20, so nothing is rounded
     assert 0 < np.mean(expected[0]) < 1
 
 

@@ -1,4 +1,4 @@
-"""`vmap` of the layer over every combination of in_axes, against the calls one by one, and what it compiles to."""
+"""`vmap` of the layer over every combination of in_axes, against separate calls, and the compiled programs."""
 
 import itertools
 import re
@@ -53,7 +53,7 @@ def check(f, operands, axes):
             np.testing.assert_allclose(actual[i], wanted, rtol=1e-5, atol=1e-5, err_msg=str(axes))
 
 
-# Of current, decay, threshold and v0, by what shape they have.
+# in_axes of current, decay, threshold and v0, for each choice of operand shapes.
 AXES = {
     "neurons": [*itertools.product((None, 0, 1, 2), (None, 0, 1), (None, 0), (None, 1))],
     "scalars": [*itertools.product((None, 0, 1, 2), (None, 0), (None, 0), (None, 0))],
@@ -67,7 +67,7 @@ SHAPES = {"neurons": ((5,), (5,)), "scalars": ((5,), ()), "one neuron": ((), ())
 def test_every_combination_of_in_axes(kernels, f, kind):
     neurons, state = SHAPES[kind]
     combinations = [axes for axes in AXES[kind] if any(axis is not None for axis in axes)]
-    # All of them for the gradient, which has everything in it.
+    # All combinations for the gradient, which includes the forward pass.
     for axes in combinations if kernels and f is gradient else combinations[:: len(combinations) // 7]:
         operands = draw((T, *neurons), axes[0]), *(draw(state, axis) for axis in axes[1:])
         check(f, operands, axes)
@@ -80,7 +80,7 @@ def test_second_order(axes):
 
 @pytest.mark.parametrize("axes", [*itertools.product((None, 0, 1, 2), (None, 0, 1, 2), (None, 0, 1))], ids=str)
 def test_every_combination_of_a_mapped_current_and_mapped_cotangents(axes):
-    """The pullback by itself: Jacobians map the cotangents alone."""
+    """Test the pullback alone, because Jacobians map only the cotangents."""
     if axes == (None,) * 3:
         return
     operands = draw((T, 4), axes[0]), draw((T, 4), axes[1]), draw((4,), axes[2])
@@ -93,7 +93,7 @@ def test_every_combination_of_a_mapped_current_and_mapped_cotangents(axes):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_mapped_parameters_of_the_surrogate(order):
-    """They go by the scan."""
+    """Mapped parameters of the surrogate run as a scan."""
 
     def f(current, sigma):
         layer = lambda x: lif(x, 0.9, 0.8, surrogate=GaussianGrad(sigma), order=order)[0]
@@ -115,7 +115,7 @@ def test_nested_vmaps(out_axis):
 @pytest.mark.usefixtures("kernels_called")
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_nothing_is_transposed(axis):
-    """The kernel has an axis of time: wherever the mapped one is, the current stays as it lies in memory."""
+    """The kernel takes the index of the time axis, so a current mapped along any axis is not transposed."""
     current = draw((T, 5), axis)
     f = jax.vmap(lambda x: jax.grad(lambda x: (lif(x, 0.9, 0.8)[0] * x).sum())(x), axis, axis)
     text = jax.jit(f).lower(current).compile().as_text()

@@ -1,4 +1,4 @@
-"""The layer's derivatives: against JAX's own of the scan, against finite differences, and against each other."""
+"""The layer's derivatives against JAX's derivatives of the scan, finite differences and each other."""
 
 import functools
 
@@ -18,7 +18,7 @@ DEFAULT = {"order": "charge_fire_reset", "reset": "subtract", "detach_reset": Fa
 
 
 def by_scan(surrogate=GAUSSIAN, **rule):
-    """The layer as `lax.scan` over the spike, which JAX differentiates by itself."""
+    """The layer as a `lax.scan` over the spike. JAX differentiates the scan."""
 
     def layer(current, decay, threshold, v0):
         return fused.lif(surrogate, current, decay, threshold, v0, **rule)[:3]
@@ -43,7 +43,7 @@ def weights_like(outs, seed=1):
 
 
 def gradients(layer, operands, weights):
-    """Of a weighted sum of everything that comes out, by everything that goes in."""
+    """Gradients of a weighted sum of all outputs with respect to all inputs."""
 
     def loss(*operands):
         return sum((out * w).sum() for out, w in zip(layer(*operands), weights, strict=True))
@@ -59,7 +59,7 @@ def assert_near(actual, wanted, tolerance):
         np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * np.max(np.abs(want), initial=1e-30))
 
 
-# Every rule for the Gaussian; of the others, whose part is the same in each rule, one.
+# Every rule for the Gaussian. One rule for each other surrogate, because its part is the same in all rules.
 FIRST = [
     *((CASES[0], *rule) for rule in RULES_AND_DETACHMENT),
     *((case, ORDERS[0], "zero", False) for case in CASES[1:]),
@@ -80,7 +80,7 @@ def test_reverse_and_forward_mode_are_those_of_the_scan(x64, case, order, reset,
 
 @pytest.mark.parametrize("order, reset, detach_reset", RULES_AND_DETACHMENT)
 def test_a_surrogate_that_the_fast_way_does_not_serve(order, reset, detach_reset):
-    """Wider than GaussianValue takes in float32: the pullback then goes by the elementwise kernel, in other loops."""
+    """Sigma is too large for GaussianValue in float32. The pullback then uses the elementwise kernel in other loops."""
     rule = rule_of(order, reset, detach_reset)
     operands = draw(10, 29, (2, 33), scales=(2, 33))
     ours, theirs = (by(GaussianGrad(sigma=2.0**60, alpha=2.0**60), **rule) for by in (by_lif, by_scan))
@@ -88,7 +88,7 @@ def test_a_surrogate_that_the_fast_way_does_not_serve(order, reset, detach_reset
     assert_near(gradients(ours, operands, weights), gradients(theirs, operands, weights), 3e-5)
 
 
-# A neuron each: its first two currents, decay, threshold and v0, of which one is no ordinary number.
+# One neuron each: its first two currents, decay, threshold and v0. One of the values is not finite or is extreme.
 NOT_FINITE = [
     (x, 0.4, *states)
     for x in (0.4, np.inf, -np.inf, np.nan, 3e38, -3e38)
@@ -103,7 +103,7 @@ NOT_FINITE = [
 
 @pytest.mark.parametrize("moving", [(0,), (1,), (2,), (3,), (0, 3), (0, 1, 2, 3)], ids=str)
 def test_forward_mode_where_not_all_is_finite(kernels, moving):
-    """NaN where the scan has it and nowhere else: a tangent that is no operand's adds nothing."""
+    """NaN exactly where the scan has NaN. Operands without a tangent add no term."""
     x0, x1, *states = np.float32(NOT_FINITE).T
     operands = [np.stack([x0, x1, x1]), *states]
     dots = tuple(weights_like([operands[i] for i in moving], 3))
@@ -127,7 +127,7 @@ def test_forward_mode_where_not_all_is_finite(kernels, moving):
 
 def test_reverse_mode_where_not_all_is_finite(kernels):
     x0, x1, *states = np.float32(NOT_FINITE).T
-    keep = np.abs(x0) != np.float32(3e38)  # where the sum for decay may or may not overflow
+    keep = np.abs(x0) != np.float32(3e38)  # there the sum for decay may overflow or not
     operands = [np.stack([x0, x1, x1])[:, keep], *(state[keep] for state in states)]
     for order, reset, detach_reset in RULES_AND_DETACHMENT if kernels else RULES_AND_DETACHMENT[:4]:
         rule = rule_of(order, reset, detach_reset)
@@ -139,7 +139,7 @@ def test_reverse_mode_where_not_all_is_finite(kernels):
 
 
 def test_a_masked_neuron_in_forward_mode(kernels):
-    """A current of -infinity masks a neuron: the documented figures of the report."""
+    """A current of -infinity masks a neuron. The values are the documented ones."""
     x = jnp.full((3, 1), -jnp.inf)
     ones = jnp.ones_like(x)
     np.testing.assert_array_equal(jax.jvp(lambda x: lif(x, 0.9, 1.0)[0], (x,), (ones,))[1], np.zeros((3, 1)))
@@ -150,7 +150,7 @@ def test_a_masked_neuron_in_forward_mode(kernels):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 3e-6), (np.float16, 6e-4), (jnp.bfloat16, 5e-3)])
 def test_every_dtype(order, dtype, tolerance):
-    """Of halves the current and the spikes are halves, and so their (co)tangents; all else is float32."""
+    """In 16 bits only current, spikes and their (co)tangents have the dtype; all other values are float32."""
     rule = rule_of(order, "subtract")
     operands = draw(4, 40, (50,), dtype, scales=(50,))
     ours, theirs = by_lif(**rule), by_scan(**rule)
@@ -174,7 +174,7 @@ def test_every_length_and_size(order, steps, shape):
 @pytest.mark.parametrize("order, reset", RULES)
 @pytest.mark.parametrize("every", [1, 7, 30, 1000])
 def test_checkpoints_change_nothing(order, reset, every):
-    """To the bit: what is recomputed is what was computed."""
+    """The interval of checkpoints changes no bit of the gradients."""
     operands = draw(6, 30, (70,), scales=(70,))
     rule = rule_of(order, reset)
     weights = weights_like(by_lif(**rule)(*operands))
@@ -192,7 +192,7 @@ SHAPES = [(), (5,), (4, 1), (3, 1, 1), (3, 4, 5)]
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_gradients_of_what_is_broadcast_are_sums(x64, order, shape):
-    """Per neuron, per channel or one for all; against the gradient of an array of the whole shape."""
+    """Operands per neuron, per channel or for all neurons, against the gradient of an array of full shape."""
     current, *_ = draw(7, 12, (3, 4, 5), np.float64)
     operands = [RNG.uniform(0.5, 1.1, shape) for _ in range(3)]
     layer = by_lif(**rule_of(order, "subtract"))
@@ -208,9 +208,9 @@ def test_gradients_of_what_is_broadcast_are_sums(x64, order, shape):
 
 @pytest.mark.parametrize("order, reset", RULES)
 def test_finite_differences_of_the_smooth_network(x64, order, reset):
-    """The scan that the kernels are held against above, against differences of a loop in NumPy.
+    """The scan, which is the reference above, against finite differences of a loop in NumPy.
 
-    With `surrogate_fun` in place of the step, so that the derivative is the true one.
+    `surrogate_fun` replaces the step, so that the surrogate gradient is the true derivative.
     """
     smooth = CASES[0].make().surrogate_fun
     rule = rule_of(order, reset)
@@ -251,7 +251,7 @@ def test_the_pullback_is_the_transpose_of_the_tangent(x64, order, reset, detach_
 @pytest.mark.parametrize("which", range(4))
 @pytest.mark.parametrize("output", range(3))
 def test_each_operand_and_output_alone(which, output):
-    """Symbolic zeros for all the others."""
+    """One operand or one output at a time. All others have symbolic zeros."""
     operands = draw(10, 20, (6,), scales=(6,))
     ours, theirs = by_lif(), by_scan(**DEFAULT)
     weights = weights_like(theirs(*operands))[output]
@@ -266,13 +266,13 @@ def test_each_operand_and_output_alone(which, output):
     assert_near(derivatives(ours), derivatives(theirs), 1e-5)
 
 
-# Each rule for the Gaussian; of the others, whose parts in it are in test_differentiation.py, one.
+# Every rule for the Gaussian. One rule for each other surrogate; test_differentiation.py covers their other parts.
 SECOND = [*((CASES[0], *rule) for rule in RULES if rule[1]), *((case, "charge_fire_reset", None) for case in CASES[1:])]
 
 
 @pytest.mark.parametrize("case, order, reset", SECOND, ids=str)
 def test_second_order(x64, case, order, reset):
-    """Forward over reverse, reverse over reverse, reverse over forward, against the scan."""
+    """Forward over reverse, reverse over reverse and reverse over forward mode, against the scan."""
     operands = draw(11, 5, (3,), np.float64, scales=(3,))
     ours, theirs = (by(case.make(), **rule_of(order, reset)) for by in (by_lif, by_scan))
     weights = weights_like(theirs(*operands))
@@ -292,7 +292,7 @@ def test_second_order(x64, case, order, reset):
 
 
 def test_hypergradients(x64):
-    """The spikes do not depend on sigma; their gradient does."""
+    """Derivatives of a gradient by sigma. The spikes don't depend on sigma, but their gradient does."""
     current, decay, threshold, v0 = draw(12, 15, (4,), np.float64)
 
     def losses(layer_of):
@@ -307,7 +307,7 @@ def test_hypergradients(x64):
 
 
 def test_one_step_is_the_spike(kernels_called):
-    """Against the elementwise primitive: a layer without past."""
+    """A layer of one step equals the elementwise primitive."""
     x, t = RNG.standard_normal((2, 300)).astype(np.float32)
     (gradient,) = jax.vjp(lambda x: lif(x[None], 0.9, 0.25)[0][0], x)[1](t)
     operands = GaussianGrad()._parameters(jnp.asarray(x))
@@ -334,7 +334,7 @@ def test_chunks_are_one_call(x64, order, reset):
 
 
 def test_inside_scan_remat_and_a_linear_layer():
-    """Where users have it: a few chunks by `lax.scan`, rematerialised, behind a matrix product."""
+    """A realistic program: chunks in a `lax.scan` with rematerialisation, after a matrix product."""
     current, *_ = draw(14, 24, (5, 8))
     weights = RNG.standard_normal((8, 8)).astype(np.float32) / 3
 
@@ -354,7 +354,7 @@ def test_inside_scan_remat_and_a_linear_layer():
 
 @pytest.mark.parametrize("steps", [64, 256, 1024, 4096])
 def test_what_reverse_mode_keeps(kernels, steps):
-    """Beside the current no more than an eighth of what one array over time is; a scan keeps at least one of these."""
+    """Reverse mode keeps the current and at most 1/8 of an array over time. A scan keeps at least one more array."""
     current = jnp.asarray(draw(15, steps, (128,))[0])
 
     def kept(layer):
@@ -365,14 +365,14 @@ def test_what_reverse_mode_keeps(kernels, steps):
     over_time, beside = kept(lambda x: lif(x, 0.9, 1.0)[0])
     assert len(over_time) == 1
     np.testing.assert_array_equal(over_time[0], current)
-    assert beside <= current.nbytes / 8 + 64  # the numbers: decay, threshold, those of the surrogate
+    assert beside <= current.nbytes / 8 + 64  # 64: decay, threshold and the surrogate's parameters
     of_scan, _ = kept(lambda x: by_scan(**DEFAULT)(x, 0.9, 1.0, jnp.zeros(128))[0])
     assert len(of_scan) >= 1
 
 
 @pytest.mark.usefixtures("kernels_called")
 def test_temporary_memory_of_a_gradient():
-    """By the compiled program's own account: the spikes and the checkpoints; the scan has one array over time more."""
+    """XLA's memory analysis: a gradient needs spikes and checkpoints; the scan needs one more array over time."""
     current = jnp.asarray(draw(16, 1024, (512,))[0])
 
     def compiled(layer):

@@ -17,7 +17,7 @@ from spikegrad.jax_versions import varying_axes
 
 MOVES = re.compile(r"= \S+ (copy|transpose)\(")
 STEPS = 9
-SHAPE = (16, 16)  # on each device at least two of either: where a dimension is 1, XLA copies, for the spike too
+SHAPE = (16, 16)  # at least 2 per device in each dimension: XLA copies dimensions of size 1, also for the spike
 SPECS = [P("i"), P(None, "i"), P("i", "j"), P("j", "i"), P(("i", "j")), P(None, ("i", "j"))]
 KINDS = [AxisType.Auto, AxisType.Explicit]
 GATHERS = re.compile(r"\b(all-gather|all-to-all|collective-permute|all-reduce)(?:-start)?\(")
@@ -31,7 +31,7 @@ def forward(current, decay, v0):
 
 
 def gradient(current, decay, v0):
-    """By everything that is sharded, so that nothing but the layer could ask for a collective."""
+    """The gradient with respect to all sharded operands, so that only the layer could need a collective."""
 
     def loss(current, decay, v0):
         spikes, v_final, membrane = lif(current, decay, 1.0, v0=v0, return_membrane=True)
@@ -100,7 +100,7 @@ def test_the_fused_form(f, spec, kind, steps):
 
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16])
 def test_halves(dtype):
-    """XLA:CPU copies every bfloat16 operand of a custom call that it reshapes, on one device too."""
+    """XLA:CPU copies reshaped bfloat16 operands of custom calls, also on one device."""
     m = mesh(AxisType.Auto)
     shardings = [NamedSharding(m, s) for s in (P(None, "i", "j"), P("i", "j"), P("i", "j"))]
     check(gradient, operands(dtype), shardings, calls=2, moves=dtype != jnp.bfloat16)
@@ -110,7 +110,7 @@ def test_halves(dtype):
 @pytest.mark.parametrize("steps", [0, 1])
 @pytest.mark.parametrize("membrane", [False, True])
 def test_a_layer_of_no_steps_is_sharded_like_one_of_some(v0, steps, membrane):
-    """Types, not only values: a next layer refuses other ones."""
+    """Check the types too: the next layer rejects another sharding."""
     m = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Explicit,), devices=jax.devices("cpu"))
     run = lambda x, v0: lif(x, 0.9, 1.0, v0=v0, return_membrane=membrane)
     with jax.set_mesh(m):
@@ -134,7 +134,7 @@ def test_a_layer_of_no_steps_is_sharded_like_one_of_some(v0, steps, membrane):
 
 
 def test_replicated_scales_and_a_sharded_current():
-    """One decay for all neurons: its gradient is the one sum over devices that there has to be."""
+    """One decay for all neurons. Its gradient needs a sum over devices, which is the only collective."""
     m = mesh(AxisType.Auto)
     current, _, _ = operands()
     sharding = NamedSharding(m, P(None, "i", "j"))
@@ -165,7 +165,7 @@ def test_full_and_partial_shard_map(f, manual):
 
 @pytest.mark.parametrize("f, operands_over_time", [(forward, 1), (gradient, 4)])
 def test_time_that_is_sharded_is_gathered_and_right(f, operands_over_time):
-    """Each call's operands over time once each (of the second the current and two cotangents); nothing else moves."""
+    """Only operands over time are gathered, once for each call. The second call has three: current and cotangents."""
     m = mesh(AxisType.Auto)
     plain = operands()[0][:8], *operands()[1:]
     args = [jax.device_put(a, NamedSharding(m, s)) for a, s in zip(plain, (P("i", "j"), P("j"), P("j")), strict=True)]
@@ -196,7 +196,7 @@ def test_vmap_of_a_sharded_dimension(f, kind):
 
 
 def test_gradients_of_a_replicated_decay_inside_shard_map():
-    """Without the cast to "varying" it is the gradient of one shard alone."""
+    """Without a cast to "varying" the result would be the gradient of a single shard."""
     m = mesh(AxisType.Auto)
     current, _, _ = operands()
 
@@ -214,13 +214,13 @@ def test_gradients_of_a_replicated_decay_inside_shard_map():
 
 
 def assert_near(outs, expected):
-    """The scan is XLA's code, which XLA may fuse and round differently when it is sharded."""
+    """XLA may fuse and round a sharded scan differently."""
     for out, want in zip(outs, expected, strict=True):
         np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-5)
 
 
 def test_second_order_on_a_sharded_current():
-    """By the scan, which XLA partitions itself."""
+    """Second order uses the scan, which XLA partitions."""
     m = mesh(AxisType.Auto)
     f = lambda current, decay, v0: jax.jvp(partial(gradient, decay=decay, v0=v0), (current,), (current,))[1]
     plain = operands()
@@ -238,7 +238,7 @@ def by_triangle(current):
 
 
 def test_a_surrogate_of_ones_own_inside_shard_map():
-    """Its scan once carried a membrane that varied less than the current."""
+    """The carried membrane must vary over the same mesh axes as the current."""
     current = operands()[0]
     f = jax.shard_map(
         by_triangle, mesh=mesh(AxisType.Auto), in_specs=P(None, "i", "j"), out_specs=(P(None, "i", "j"), P("i", "j"))

@@ -1,4 +1,4 @@
-"""What the benchmarks say of numbers that they are given; what they measure is no matter for tests."""
+"""The benchmark report for given numbers. The measurements themselves are not tested."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ def timings_of(seconds):
 
 
 def comparison(auto, kernels, fused, timed_as=None):
-    """Beside a formula that takes 1 s; each competitor has a program of its own, unless `timed_as` names another."""
+    """A comparison with a formula that takes 1 s. Competitors have separate programs, except those in `timed_as`."""
     from benchmarks.timing.comparison import Comparison
 
     timings = timings_of({"auto": auto, "kernels": kernels, "fused": fused, "jax.numpy": 1.0})
@@ -33,7 +33,7 @@ def lif_row(case, direction, ours, **opponents):
 
 @pytest.fixture
 def results():
-    """Layers alone 4x and 9x as fast as the fastest scan, and slower wherever there is no target."""
+    """Layers alone are 4x and 9x as fast as the fastest scan. Rows without a goal are slower."""
     from benchmarks.measured.lif_memory import Memory, MemoryRow
     from benchmarks.measured.lif_rows import BACKWARD, FORWARD, VJP, WEIGHTED_SUM, Case
     from benchmarks.reported.results import Results
@@ -117,7 +117,7 @@ def test_verdicts_on_accuracy(results):
     def errors(name, order, normal_ulp, ulp):
         return Errors("Sigmoid", "float32", order, name, normal_ulp, ulp, relative=0.0, worst_x=0.0, points=1)
 
-    # The fused form is held to its bound where results are normal, and at order 0.
+    # The bound of the fused form applies only to normal results of order 0.
     results.accuracy = [errors("kernels", 1, 1.0, 2.5), errors("fused", 0, 3.25, 1e6), errors("fused", 1, 9.0, 9.0)]
     found = {verdict.what: verdict for verdict in verdicts(results)}
     kernels = found["kernels, float32: largest error of g and g', subnormal results included"]

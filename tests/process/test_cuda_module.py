@@ -1,4 +1,4 @@
-"""A CUDA module that does not load is told apart from one that was not built."""
+"""A CUDA module that fails to load is distinguished from a build without the module."""
 
 import shutil
 import subprocess

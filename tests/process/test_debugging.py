@@ -32,7 +32,7 @@ def layer(surrogate):
 
 
 def results(f):
-    """Value, gradient, second derivative, forward mode, inside vmap and scan."""
+    """Value, gradient, second derivative and forward mode, also inside vmap and scan."""
     total = lambda x: f(x).sum()
     batch = np.stack([X, X[::-1]])
 

@@ -35,7 +35,7 @@ NUMBER = re.compile(r"((?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 
 
 class SameNumbers(doctest.OutputChecker):
-    """Equal text, whatever the white space, and numbers that are equal or, with a decimal point, close."""
+    """Compare text without white space. Numbers with a decimal point may differ slightly."""
 
     def check_output(self, want, got, optionflags):
         expected, printed = NUMBER.split(want), NUMBER.split(got)
@@ -54,7 +54,7 @@ class SameNumbers(doctest.OutputChecker):
 @dataclass
 class Block:
     page: Path
-    line: int  # of its first line of code, from 1
+    line: int  # of the first line of code, counted from 1
     code: str
     output: str | None
 
@@ -66,14 +66,14 @@ class Block:
             doctest.DocTestRunner(SameNumbers(), verbose=False).run(test, out=report.write, clear_globs=False)
             assert not report.getvalue(), report.getvalue()
             return
-        # The empty lines give each line of code its number in the page, which tracebacks show.
+        # Empty lines in front give each line of code its line number in the page, for tracebacks.
         program = compile("\n" * (self.line - 1) + self.code, self.page, "exec")
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(program, namespace)
         if self.output is not None:
             got = printed.getvalue()
             assert SameNumbers().check_output(self.output, got, 0), (
-                f"{self.page}:{self.line}: the block prints\n{got}and the page says\n{self.output}"
+                f"{self.page}:{self.line}: the block prints\n{got}but the page says\n{self.output}"
             )
 
     def imports(self):

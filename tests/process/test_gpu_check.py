@@ -1,4 +1,4 @@
-"""What gpu_check makes of steps that pass, fail or run out of time, and of what is measured. None of it needs a GPU."""
+"""gpu_check's results for steps that pass, fail or run out of time, and for given measurements, without a GPU."""
 
 import json
 import time
@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.host_only, needs_benchmarks]
 
 
 def run(steps, folder):
-    """The outcomes, and how many there were at each report."""
+    """Run steps. Returns the outcomes, and the number of outcomes at each report."""
     from benchmarks.timing.steps import run_steps
 
     reported = []
@@ -35,7 +35,7 @@ def test_a_step_that_is_out_of_time_is_ended_and_the_later_ones_run(tmp_path):
     assert [outcome.good for outcome in outcomes] == [True, False, False, True, True]
     assert reported == [1, 2, 3, 4, 5]
     time.sleep(max(0.0, start + 3 - time.monotonic()))
-    assert not (tmp_path / "late").exists()  # what the slow step had started was ended with it
+    assert not (tmp_path / "late").exists()  # processes that the slow step started end with it
 
 
 def test_what_a_step_leaves_of_its_time_is_there_for_the_next(tmp_path):
@@ -79,7 +79,7 @@ def by_wall_clock(seconds):
 
 
 def results(time=device):
-    """A copy with 1 TB/s, and layers, models and spikes beside it."""
+    """Results with a copy at 1 TB/s, layers, models and spikes."""
     from benchmarks.reported.gpu_results import BACKWARD, BOTH, FORWARD, GRADIENT, VJP, GpuResults, Row
 
     large, few, size = (128, 1 << 20), (500, 8192), 10**8
@@ -134,7 +134,7 @@ def test_verdicts_are_about_device_times():
     theirs = "forward and backward, times as fast as SpikingJelly"
     assert found[f"lif, 128 x 1048576: {theirs}"] == ("1.30", "met")
     assert found[f"lif, smaller shapes: {theirs}, smallest"] == ("1.32", "MISSED")
-    # A scan is by the wall clock, unrolled steps are by the device.
+    # The scan is judged by wall-clock time, unrolled steps by device time.
     assert found["scan model: largest time over the formula's"] == ("1.20", "MISSED")
     assert found["unrolled model: largest time over the formula's"] == ("1.00", "met")
     assert found["spike, float32: VJP, of a copy, smallest"] == ("0.960", "MISSED")
@@ -207,7 +207,7 @@ def test_the_time_of_a_call_is_the_median_without_the_gaps_between_kernels():
     events = [*call(0, 1.0), *call(10, 3.0), *call(20, 1.0)]
     found = call_time(events[::-1], calls=3)
     assert (found.seconds, found.kernels) == (2.0, 2)
-    # Where a call can't be told from another: the mean.
+    # If the calls cannot be separated, the mean is returned.
     found = call_time(events[:5], calls=2)
     assert (found.seconds, found.kernels) == ((2.0 + 6.0 + 1.0) / 2, 2.5)
 
@@ -224,7 +224,7 @@ planes {{ name: "{other}" lines {{ name: "Stream #1" events {{ metadata_id: 1 du
 
 
 def test_kernels_are_read_from_a_profile(tmp_path):
-    """Written in the way of jax's profiler: a folder of folders with one file, a plane for each device and the host."""
+    """A profile in the layout of jax's profiler: nested folders, one file, a plane for each device and the host."""
     from jax.profiler import ProfileData
 
     from benchmarks.timing.device_time import _device_events

@@ -1,4 +1,4 @@
-"""An incompatible jaxlib is told before anything is registered, with what to install."""
+"""An incompatible jaxlib raises an error before anything is registered. The error tells what to install."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def test_versions_that_do_not(version, headers):
 
 
 def test_newer_headers_need_a_newer_jaxlib():
-    """As of a wheel that CPython 3.15 built, which older ones can install."""
+    """A wheel that CPython 3.15 built has newer headers, and older Pythons can install it."""
     for version in ("0.11.1", "0.11.2", "0.12.0.1"):
         check_jaxlib("0.11.1", version)
     for version in ("0.8.0", "0.10.2", "0.11.0"):
@@ -34,7 +34,7 @@ def test_newer_headers_need_a_newer_jaxlib():
     "wrong, found",
     [
         ("import jaxlib; jaxlib.__version__ = '0.7.2'", "0.7.2"),
-        # A module built with newer headers; it has no targets, so a look at them fails in another way.
+        # A module built with newer headers. It has no targets: the version check must come before any access to them.
         (
             "import sys, types, jaxlib; jaxlib.__version__ = '0.8.0'; "
             "sys.modules['spikegrad._cpu'] = types.SimpleNamespace(jaxlib_of_headers='0.11.1')",

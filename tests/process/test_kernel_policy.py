@@ -1,4 +1,4 @@
-"""The kernel policy: which form a program has, and that nothing traced before a change of policy goes stale."""
+"""The kernel policy: the form of a program, and no stale program after a change of policy."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def derivative(x):
 
 
 def uses_kernels(size=LARGE):
-    """Whether a derivative of this size is a kernel now."""
+    """Whether a derivative of this size uses a kernel under the current policy."""
     return "spikegrad." in jax.jit(derivative).lower(jnp.ones(size)).as_text()
 
 
@@ -70,7 +70,7 @@ def test_a_function_that_is_compiled_already_is_compiled_again(for_process, on_c
         traces.append(x)
         return derivative(x)
 
-    x = jnp.float32(6.9)  # where only the kernel keeps the subnormal
+    x = jnp.float32(6.9)  # g is subnormal here, and only the kernel keeps it
     for policy in (True, False, "auto", True, False, "auto"):
         if for_process:
             spikegrad.use_kernels(policy)
@@ -118,13 +118,13 @@ platforms = pytest.mark.parametrize("platform", ["cpu", pytest.param("cuda", mar
 
 
 def targets_in(f, *operands, platform):
-    """The targets of our calls in the lowered program."""
+    """The FFI targets of spikegrad's calls in the lowered program."""
     with jax.enable_x64(True):
         text = jax.jit(f).trace(*operands).lower(lowering_platforms=(platform,)).as_text()
     return {line.split("(")[0] for line in text.split("stablehlo.custom_call @spikegrad.")[1:]}
 
 
-# By dtype, shapes just below and just at the thresholds of "auto" on CPUs.
+# For each dtype, shapes just below and just at the thresholds of "auto" on CPUs.
 BELOW = {
     "float16": [(99,), (9, 111)],
     "bfloat16": [(1, 99), (3, 333)],
@@ -195,7 +195,7 @@ def test_the_table_has_a_line_for_every_operation_of_every_platform():
 
 @pytest.mark.parametrize("spike, derivative", [(Sizes(), NEVER), (NEVER, Sizes()), (Sizes(), Sizes())], ids=str)
 def test_forms_mix(case, spike, derivative, monkeypatch):
-    """Derivatives of every order and mode, batched and in a scan, whichever of the two is a kernel."""
+    """Derivatives of every order and mode, batched and in a scan, with one or both operations as kernels."""
     for operation, sizes in (("spike", spike), ("spike_derivative", derivative)):
         for dtype in ("float32", ANY):
             monkeypatch.setitem(AUTO, ("cpu", operation, dtype), sizes)

@@ -1,4 +1,4 @@
-"""The NVTX ranges of the handlers, recorded by a tool in the place of nsys (tests/csrc/nvtx_recorder.cc)."""
+"""The NVTX ranges of the handlers, recorded by tests/csrc/nvtx_recorder.cc instead of nsys."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ for _ in range({calls}):
 
 @pytest.fixture
 def record(tmp_path):
-    """Runs the program and returns its events in our domain, thread by thread."""
+    """A function that runs the program and returns its events in the domain "spikegrad", by thread."""
 
     def run(**values):
         file = tmp_path / "record"
@@ -47,10 +47,10 @@ def record(tmp_path):
 
 @pytest.mark.parametrize("size", [10, 500_000])
 def test_every_call_is_a_range(record, size):
-    """The large size is shared among threads; a range is the handler's, which one of them runs."""
+    """A large array is shared among threads. Each call has one range, on the thread that runs the handler."""
     threads = record(size=size, calls=3)
     pushed = Counter(message for events in threads.values() for event, message in events if event == "push")
-    # One forward for the output; those of the gradient are not needed, and XLA drops them.
+    # One forward call for the output. The gradient doesn't need its forward calls, and XLA removes them.
     assert pushed == dict.fromkeys(
         ("heaviside", "gaussian_mixture", "sigmoid", "lif", "lif_tangent", "lif_cotangent"), 3
     )

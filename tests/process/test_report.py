@@ -1,4 +1,4 @@
-"""`python -m spikegrad` says what a bug report needs, and says it right."""
+"""`python -m spikegrad` prints the facts for a bug report, and they are right."""
 
 import subprocess
 import sys
@@ -18,13 +18,13 @@ def test_the_report():
     assert lines["jaxlib"] == jaxlib.__version__
     assert lines["FFI API running"].startswith("0.")
     assert lines["instruction set"] in ("avx512", "avx2", "baseline")
-    assert lines["FFI targets"].split(", ") == list(ffi_targets.FFI_TARGETS)  # test_export.py has their names
+    assert lines["FFI targets"].split(", ") == list(ffi_targets.FFI_TARGETS)  # test_export.py tests the names
     assert {"module _cpu", "module _cuda", "threads", "kernel policy", "jax devices"} <= set(lines)
 
 
-@pytest.mark.host_only  # a build on a machine without network has the headers of the jaxlib that is there
+@pytest.mark.host_only  # a build without network uses the headers of the installed jaxlib
 def test_built_against_the_headers_of_the_oldest_jaxlib():
-    """A module built with newer ones is refused by an older jaxlib."""
+    """An older jaxlib rejects a module that was built with newer headers."""
     assert _cpu.ffi_api_version == (0, 1)
     assert _cpu.jaxlib_of_headers == "0.8.0"
 

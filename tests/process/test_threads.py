@@ -1,7 +1,7 @@
-"""No hang and no difference: on one core, inside `lax.scan`, in parallel chains, from many Python threads.
+"""No deadlock and equal results: on one core, inside `lax.scan`, in parallel chains and from many Python threads.
 
-A handler often is a worker of XLA's own pool, and one that waits for work that it scheduled there never returns. Each
-case runs in a process of its own under a time limit, pinned to a number of cores.
+A handler often runs on a thread of XLA's own pool. If it waited for work that it scheduled on that pool, it could wait
+forever. Each case runs in its own process, pinned to a number of cores, with a time limit.
 """
 
 import os
@@ -95,7 +95,7 @@ def run(example, name, cores):
     return out.stdout.strip()
 
 
-# Everything for the Gaussian; for the others the two in which a handler that waits for what it scheduled hangs.
+# All cases for the Gaussian. For other surrogates the two cases in which a waiting handler would deadlock.
 GAUSSIAN, *OTHERS = CASES
 WHAT = [
     *((name, example) for name in (GAUSSIAN.surrogate.__name__, "lif") for example in EXAMPLES),

@@ -1,4 +1,4 @@
-"""`vmap` over every combination of in_axes, against the calls one by one."""
+"""`vmap` over every combination of in_axes, against separate calls."""
 
 import functools
 import itertools
@@ -48,10 +48,10 @@ def hyper(function, x, t, parameters):
 
 
 def combinations(case, rank):
-    """(axis of x, axis of t, axes of the parameters): all there are for the Gaussian.
+    """(axis of x, axis of t, axes of the parameters). All combinations for the Gaussian.
 
-    What the batching rules tell apart is x, t and whether any parameter is mapped, so that for the others every axis of
-    x and t with no parameter or with all, and each parameter alone, leave nothing out.
+    The batching rules distinguish only whether x, t and any parameter are mapped. So for other surrogates it is enough
+    to test all axes of x and t with no parameter mapped, some axes with all mapped, and each parameter alone.
     """
     axes_of_arrays = list(itertools.product((None, *range(rank + 1)), repeat=2))
     names = list(case.parameters)
@@ -64,7 +64,7 @@ def combinations(case, rank):
     yield from ((rank, 0, {other: 0 if other == name else None for other in names}) for name in names)
 
 
-# Everything for the Gaussian; for the others what depends on the family.
+# All functions for the Gaussian. For other surrogates only the functions that depend on the family.
 GAUSSIAN, *OTHERS = CASES
 WHAT = [
     *((GAUSSIAN, f, "kernel") for f in (spike, pullback, tangent, second, hyper)),
@@ -92,7 +92,7 @@ def test_every_combination_of_in_axes(case, f, kernels, shape):
 
 @pytest.mark.parametrize("axes", list(itertools.product((None, 0, 1), (None, 0, 1), (None, 0))), ids=str)
 def test_array_parameters(kernels, case, axes):
-    """One parameter has the shape of x, another none."""
+    """One parameter has the shape of x, another is a scalar."""
     if axes == (None,) * 3:
         return
     x_axis, array_axis, scalar_axis = axes
@@ -124,14 +124,14 @@ def test_nested_vmaps(kernels, case, out_axis):
 
 
 def derivative_calls(f, *args):
-    """The kernel calls of a derivative in the lowered text."""
+    """The kernel calls of derivatives in the lowered text."""
     text = jax.jit(f).lower(*args).as_text()
     calls = [line for line in text.splitlines() if "custom_call @spikegrad." in line]
     return [call for call in calls if "heaviside" not in call]
 
 
 def test_a_mapped_cotangent_on_an_unmapped_x_computes_g_once(case):
-    """Nothing is materialised: one kernel call on x as it is, times t."""
+    """x is not broadcast: one kernel call on the unbatched x, times t."""
     x, ts = jnp.ones(7), jnp.ones((B, 7))
     (call,) = derivative_calls(jax.vmap(lambda t: pullback(case.function, x, t, {})), ts)
     assert call.rstrip().endswith("-> tensor<7xf32>")
@@ -142,7 +142,7 @@ def test_a_mapped_cotangent_on_an_unmapped_x_computes_g_once(case):
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 @pytest.mark.parametrize("axes", [(0, None), (None, 0)])
 def test_halves_are_rounded_once_where_one_of_x_and_t_is_mapped(kernels, dtype, axes):
-    """XLA's product of the two is no exception: it is formed in float32."""
+    """XLA forms the product of g and t in float32, too."""
     x, t = (jnp.asarray(RNG.uniform(-2, 2, 2000), dtype) for _ in range(2))
     shared = [v[0] if axis is None else v for v, axis in zip((x, t), axes, strict=True)]
     out = np.asarray(jax.vmap(lambda x, t: pullback(gaussian_grad, x, t, {}), axes)(*shared), np.float64)

@@ -1,4 +1,4 @@
-"""The table of what the spike and its derivative are: the same for kernel and fused form, eager, jitted and mapped."""
+"""The documented contract of the spike and its derivative, for kernel and fused form, eager, jitted and mapped."""
 
 import families
 import jax
@@ -77,12 +77,12 @@ ARRAYS = hnp.arrays(
 )
 
 
-# Each example compiles what its shape needs; more of them are more shapes.
+# Each example compiles programs for its shape, so more examples would mean more compilations.
 @pytest.mark.parametrize("case", families.CASES, ids=str)
 @given(x=ARRAYS, width=st.floats(0.1, 3), factor=st.floats(-2, 2))
 @settings(max_examples=30, deadline=None)
 def test_kernel_and_fused_form_agree_on_any_array(case, x, width, factor):
-    """Shapes with zeros, rank 0, NaN, infinities. (Subnormals differ: on a CPU XLA flushes those of the fused form.)"""
+    """Shapes with zeros, rank 0, NaN, infinities. (No subnormals: on a CPU XLA flushes them in the fused form.)"""
     values = {"sigma": width, "alpha": factor if "sigma" in case.parameters else width, "h": factor, "scale": factor}
     parameters = {name: values.get(name, value) for name, value in case.parameters.items()}
 
@@ -95,7 +95,7 @@ def test_kernel_and_fused_form_agree_on_any_array(case, x, width, factor):
         gradient_ref, spikes_ref = all_of_it(jnp.asarray(x))
     assert gradient.shape == spikes.shape == x.shape
     np.testing.assert_array_equal(spikes, spikes_ref)
-    # Not `nanmax`, which warns where all is NaN.
+    # Not `nanmax`, which warns if all values are NaN.
     largest = np.max(np.abs(gradient_ref), initial=0, where=~np.isnan(gradient_ref))
     terms = largest if case.name == "multi_gaussian" else 0
     np.testing.assert_allclose(gradient, gradient_ref, rtol=7e-7, atol=1e-37 + 1e-6 * terms)
@@ -103,7 +103,7 @@ def test_kernel_and_fused_form_agree_on_any_array(case, x, width, factor):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_negative_subnormals_do_not_spike(x64, dtype, kernels_called):
-    """XLA runs handlers with subnormals flushed to zero, and -tiny >= 0 under that mode."""
+    """XLA calls handlers with subnormals flushed to zero. In this mode -tiny >= 0 is true."""
     tiny = (
         np.nextafter(np.zeros(64, dtype), np.ones(64, dtype))
         if dtype != jnp.bfloat16
@@ -115,7 +115,7 @@ def test_negative_subnormals_do_not_spike(x64, dtype, kernels_called):
 
 
 def test_the_subnormal_tail_survives_xla(kernels, on_cpu):
-    """g(6.9) = 1e-42 is a subnormal float32, which XLA's own arithmetic flushes to 0 on a CPU; the kernel keeps it."""
+    """g(6.9) = 1e-42 is a subnormal float32. On a CPU XLA's arithmetic flushes it to 0, and the kernel keeps it."""
     g = float(jax.jit(GaussianGrad().surrogate_grad)(jnp.float32(6.9)))
     if kernels:
         np.testing.assert_allclose(g, 0.3989422804 * np.exp(-(6.9**2) * 2), rtol=2e-3)
@@ -159,7 +159,7 @@ INTEGERS = [jnp.int4, jnp.uint4, jnp.int8, jnp.uint16, jnp.int32, jnp.uint32, jn
 @pytest.mark.parametrize("wide", [False, True], ids=["32 bits", "64 bits"])
 @pytest.mark.parametrize("dtype", INTEGERS, ids=lambda dtype: np.dtype(dtype).name)
 def test_integers_and_booleans_become_the_default_float(request, kernels_called, case, dtype, wide):
-    """The results are those of the same numbers as floats."""
+    """The results equal the results for the same values as floats."""
     if wide:
         request.getfixturevalue("x64")
     x = jnp.array([0, 1, -1]).astype(dtype)
@@ -176,7 +176,7 @@ def test_integers_and_booleans_become_the_default_float(request, kernels_called,
 
 
 def test_integers_run_on_the_kernels(kernels_called):
-    """And in the fused form."""
+    """Integers call the kernels, and also work in the fused form."""
     f, x = jax.jit(GaussianGrad()), jnp.array([-1, 0, 1])
     assert "custom_call @spikegrad" in f.lower(x).as_text()
     with spikegrad.kernels(False):
@@ -215,7 +215,7 @@ def test_the_documented_values_of_the_multi_gaussian(kernels):
 
 
 def test_a_halves_parameter_keeps_its_precision():
-    """sigma = 1e-3 has no room in float16's arithmetic: x^2 / (2 sigma^2) is 0 / 0 there."""
+    """With sigma = 1e-3, x^2 / (2 sigma^2) would be 0 / 0 in float16 arithmetic."""
     x = jnp.zeros(3, jnp.float16)
     np.testing.assert_allclose(
         GaussianGrad(sigma=1e-3, alpha=0.01).surrogate_grad(x).astype(np.float32), 3.9894228, rtol=1e-3

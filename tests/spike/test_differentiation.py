@@ -18,7 +18,7 @@ X = np.linspace(-2.5, 2.5, 13)
 
 @pytest.fixture(autouse=True)
 def everywhere_in_64_bits(x64):
-    """What takes `kernels` besides runs once on the kernels and once in the fused form."""
+    """64-bit types in all tests. Tests with the fixture `kernels` run on the kernels and in the fused form."""
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def f(case):
 
 @pytest.fixture
 def g(case):
-    """g(order, x): the derivatives of the surrogate at hand."""
+    """g(order, x): the reference derivatives of this surrogate."""
     return lambda order, x=X, **parameters: case.derivative(order, x, **parameters)
 
 
@@ -115,7 +115,7 @@ def test_the_residual_of_reverse_mode_is_x_alone(f):
 
 
 def test_inside_scan(f):
-    """A leaky neuron over time against the sum of its unrolled chain rule, in both modes."""
+    """A leaky neuron over time against its unrolled chain rule, in forward and reverse mode."""
 
     def run(x):
         def step(v, x_t):
@@ -180,7 +180,7 @@ def test_hypergradients(kernels, case, mode, order):
 
 @pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
 def test_second_hypergradients(kernels, case, mode):
-    """The closed forms are themselves differentiated, by x."""
+    """Derivatives by x of the closed forms for parameters."""
     by_x = lambda parameters, x: case.function(x, **parameters)
     by_parameters = lambda parameters, x: mode(jax.grad(by_x, 1))(parameters, x)
     for name in case.parameters:
@@ -189,7 +189,7 @@ def test_second_hypergradients(kernels, case, mode):
 
 
 def test_hypergradients_at_infinity_are_0(kernels, case):
-    """And so are their derivatives by x and by the parameters, in reverse mode too."""
+    """Their derivatives by x and by the parameters are 0 too, also in reverse mode."""
     x = np.array([-np.inf, np.inf, 1e300])
     smooth = lambda v, x: case.surrogate(**v).surrogate_fun(x)
     of_gradient = lambda v, x: jax.grad(lambda x: case.function(x, **v))(x)
@@ -202,7 +202,7 @@ def test_hypergradients_at_infinity_are_0(kernels, case):
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_hypergradients_differentiated_by_x(kernels, case, order):
-    """At 0 too, where an odd derivative is 0 and its own derivative is not."""
+    """x = 0 is included: there an odd derivative is 0, but its derivative is not."""
     x = np.array([-1.0, 0.0, 1e-9, 0.4])
     for name in case.parameters:
 
@@ -223,7 +223,7 @@ def test_hypergradients_where_alpha_is_0():
 
 
 def test_hypergradients_of_array_parameters(kernels, case):
-    """One parameter an array, the others scalars; summed over what they share."""
+    """One parameter is an array, the others are scalars. The gradient of a scalar is a sum."""
     for name, value in case.parameters.items():
         values = np.linspace(0.6, 1.4, X.size) * value
         points = list(zip(X, values, strict=True))
@@ -258,7 +258,7 @@ def test_tangents_of_parameters_keep_their_primals_dtype(case, dtype):
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_second_derivatives_of_halves_are_rounded_once(dtype):
-    """x_dot * t is 131072, which float16 does not have; the second derivative of f is -28307."""
+    """x_dot * t = 131072 overflows float16, but the second derivative of f is -28307."""
     f = lambda x: gaussian_grad(x, 0.5) * dtype(32768)
     x, x_dot = dtype(1), dtype(4)
     second = float(jax.jvp(jax.grad(f), (x,), (x_dot,))[1])
@@ -268,7 +268,7 @@ def test_second_derivatives_of_halves_are_rounded_once(dtype):
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_hypergradients_of_halves_are_rounded_once(case, dtype):
-    """At sigma = 0.01, g''(0) = -199471 leaves float16, and dg/dsigma = sigma g'' = -1995 does not."""
+    """At sigma = 0.01, g''(0) = -199471 overflows float16, but dg/dsigma = sigma g'' = -1995 does not."""
     values = {**case.parameters, "sigma": 0.01} if "sigma" in case.parameters else case.parameters
     x = dtype(values.get("sigma", 0.3))
     held = {name: float(np.float32(value)) for name, value in values.items()}
@@ -291,7 +291,7 @@ def test_an_order_beyond_the_highest_is_refused(case):
 
 
 def test_jax_s_own_consistency_check(case):
-    """On what has a derivative in the ordinary sense: the surrogate itself, in x and its parameters at once."""
+    """Check the surrogate gradient, a smooth function, with respect to x and its parameters at once."""
     x = X[::5]
     grad = lambda x, values: case.surrogate(**values).surrogate_grad(x)
     check_grads(grad, (x, case.parameters), order=2, modes=("fwd", "rev"), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""`jax.export`: round trips, symbolic shapes, and platforms that this machine does not have."""
+"""`jax.export`: round trips, symbolic shapes, and platforms other than this machine's."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 
 @pytest.fixture
 def step(case):
-    """The spike and its gradient, for any x and value of the first parameter."""
+    """The spike and its gradient, as a function of x and the first parameter."""
     name = next(iter(case.parameters))
 
     def step(x, value):
@@ -120,7 +120,7 @@ def layer_and_gradient(x, decay):
 
 @pytest.mark.parametrize("shape", [None, "4, b", "t, 3", "t, b"], ids=str)
 def test_a_layer(shape):
-    """With any number of neurons or of steps; symbolic steps have a fixed distance between checkpoints."""
+    """Neurons or steps may be symbolic. With symbolic steps, the checkpoint interval is fixed."""
     spec = X if shape is None else jax.ShapeDtypeStruct(export.symbolic_shape(shape), jnp.float32)
     exported = export.export(jax.jit(layer_and_gradient), disabled_checks=CHECKS)(spec, np.float32(0.9))
     assert exported.mlir_module().count("custom_call @spikegrad.lif") == 3
@@ -137,7 +137,7 @@ def test_a_layer(shape):
     "shape, spec", [("t, 8", P("i")), ("t, 8", P(None, "i")), ("t, n", P("i")), ("8, n", P(None, "i"))]
 )
 def test_a_symbolic_layer_that_is_sharded(shape, spec, on_cpu):
-    """Gathered and right. Partitioned over time, each part once began with v0, and nobody noticed."""
+    """The current must be gathered over time. Otherwise each part would start with v0, silently."""
     of_shape = jax.ShapeDtypeStruct(export.symbolic_shape(shape), jnp.float32)
     to_cpu = export.export(jax.jit(layer_and_gradient), platforms=("cpu",), disabled_checks=CHECKS)
     exported = to_cpu(of_shape, np.float32(0.9))
@@ -150,7 +150,7 @@ def test_a_symbolic_layer_that_is_sharded(shape, spec, on_cpu):
 
 
 def test_symbolic_steps_and_a_checkpoint_that_is_far():
-    """Far beyond the steps it is one at the start; and jax counts the checkpoints in int32."""
+    """An interval beyond the steps means one checkpoint, at the start. jax counts checkpoints in int32."""
     gradient = lambda every: jax.grad(lambda x: (spikegrad.lif(x, 0.9, 0.3, checkpoint_every=every)[0] * x).sum())
     spec = jax.ShapeDtypeStruct(export.symbolic_shape("t, 3"), jnp.float32)
     exported = export.export(jax.jit(gradient(2**30)), disabled_checks=CHECKS)(spec)
@@ -162,7 +162,7 @@ def test_symbolic_steps_and_a_checkpoint_that_is_far():
 
 
 def test_a_layer_elsewhere_is_a_scan():
-    x = np.concatenate([X, X])  # more steps than are unrolled
+    x = np.concatenate([X, X])  # too many steps for an unrolled layer
     text = export.export(jax.jit(layer_and_gradient), platforms=("tpu",))(x, np.float32(0.9)).mlir_module()
     assert "custom_call @spikegrad" not in text
     assert "stablehlo.while" in text

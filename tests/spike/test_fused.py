@@ -1,7 +1,7 @@
-"""The fused form in compiled code against the closed form: both ways, every dtype, parameters as constants and traced.
+"""The fused form, compiled, against the closed form: both exponent types, every dtype, constant and traced parameters.
 
-XLA flushes subnormal results on CPUs. Errors count where the exact result is normal; elsewhere the result must be
-smaller than the smallest normal number.
+XLA flushes subnormal results on CPUs. So errors count only where the exact result is normal. Elsewhere the result must
+be smaller than the smallest normal number.
 """
 
 import math
@@ -21,7 +21,7 @@ from spikegrad import fused
 from spikegrad.primitives.families import FAMILIES
 from spikegrad.primitives.spike_derivative import spike_derivative
 
-# In units in the last place of the result, for the multi-Gaussian of the sum of its terms' magnitudes; docs/accuracy.md
+# Bounds in ulp of the result; for the multi-Gaussian in ulp of the sum of its terms' magnitudes. docs/accuracy.md
 # derives them.
 FLOAT32_BOUNDS = {
     ("gaussian", "float64"): 2.0,
@@ -48,7 +48,7 @@ def family_of(surrogate):
 
 
 def parameters_of(surrogate, sigma, dtype=np.float32, alpha=0.5):
-    """The operands of the primitive; the sigmoid's alpha is 1 / sigma."""
+    """The operands of the primitive. For the sigmoid alpha = 1 / sigma."""
     values = {
         "gaussian": [alpha, 0.0, sigma],
         "multi_gaussian": closed_form.multi_gaussian_parameters(0.15, 6.0, sigma, alpha),
@@ -58,7 +58,7 @@ def parameters_of(surrogate, sigma, dtype=np.float32, alpha=0.5):
 
 
 def points(surrogate, sigma, count=40_000, seed=0):
-    """Dense up to where g is a float32's smallest subnormal, and log-uniform over all magnitudes."""
+    """Points dense up to where g is the smallest float32 subnormal, and log-uniform over all magnitudes."""
     reach = sigma * {"gaussian": 15, "multi_gaussian": 90, "sigmoid": 110}[surrogate]
     rng = np.random.default_rng(seed)
     far = 10.0 ** rng.uniform(-37, 38, count // 6) * rng.choice([-1, 1], count // 6)
@@ -68,7 +68,7 @@ def points(surrogate, sigma, count=40_000, seed=0):
 
 
 def exact(surrogate, x, parameters, order=0):
-    """g^(order)(x) and the sum of the magnitudes of the terms that it is the sum of, in long double."""
+    """g^(order)(x) and the sum of its terms' magnitudes, in long double."""
     x = np.asarray(x).astype(np.longdouble)
     if surrogate == "sigmoid":
         return closed_form.sigmoid_derivative(x, parameters[0], order)
@@ -85,7 +85,7 @@ def exact(surrogate, x, parameters, order=0):
 
 
 def assert_within(bound, computed, value, of, dtype=np.float32):
-    """|computed - value| is at most `bound` ulp of `of`; besides, subnormal results may be 0."""
+    """|computed - value| is at most `bound` ulp of `of`. Subnormal results may also be 0."""
     computed = np.asarray(computed)
     assert computed.dtype == dtype
     error = closed_form.error_in_ulp(computed, value, dtype, of=of)
@@ -96,7 +96,7 @@ def assert_within(bound, computed, value, of, dtype=np.float32):
 
 
 def smallest_counted(dtype):
-    """Next to the smallest normal number the error decides whether a result is flushed."""
+    """Slightly above the smallest normal number: below, rounding decides whether a result is flushed."""
     return np.longdouble(ml_dtypes.finfo(dtype).smallest_normal) * (1 + 2.0**-20)
 
 
@@ -108,7 +108,7 @@ def derivative(surrogate, exponent, order=0):
 @each_exponent
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_float32_keeps_its_bound(surrogate, exponent, sigma):
-    """Traced parameters; cotangents with full significands, whose product is the last rounding."""
+    """Traced parameters. Cotangents have full significands, so their product with g is the last rounding."""
     x, parameters = points(surrogate, sigma), parameters_of(surrogate, sigma)
     t = np.random.default_rng(1).uniform(1, 2, x.size).astype(np.float32)
     value, terms = exact(surrogate, x, parameters)
@@ -128,7 +128,7 @@ def test_the_plain_formula_does_not_keep_it():
 @each_exponent
 @pytest.mark.parametrize("alpha, sigma", [(-1.3, 1e-20), (1e-20, 1e-20), (1e30, 0.3), (-1e-20, 0.3), (1e30, 1e20)])
 def test_weights_of_any_size_and_sign(exponent, alpha, sigma):
-    """A large weight lifts a tail that alone is subnormal."""
+    """A large weight brings a subnormal tail back into the normal range."""
     x, parameters = points("gaussian", sigma) * np.float32(1.5), parameters_of("gaussian", sigma, alpha=alpha)
     value, terms = exact("gaussian", x, parameters)
     computed = jax.jit(derivative("gaussian", exponent))(x, jnp.float32(1), *parameters)
@@ -180,7 +180,7 @@ def arrays_as_parameters(f, x, parameters):
 
 
 def in_a_scan(f, x, parameters):
-    """Sigma arrives as a loop's carry, x as its input."""
+    """Sigma is the carry of a loop, x is its input."""
 
     def step(carry, x):
         return carry, f(x, *carry)
@@ -204,7 +204,7 @@ def test_the_primitive_without_kernels(surrogate, reached, sigma):
 
 
 def test_the_derivative_of_a_surrogate(case):
-    """`surrogate_grad` and the cotangent of the spike are the fused form where kernels are off."""
+    """With kernels off, `surrogate_grad` and the cotangent of the spike use the fused form."""
     x = np.linspace(-4, 4, 20_001).astype(np.float32)
     parameters = [np.float32(p) for p in case.operands(x)]
     value, terms = exact(case.name, x, parameters)
@@ -220,10 +220,10 @@ def test_the_derivative_of_a_surrogate(case):
 
 
 def higher_order_bounds(surrogate, exponent, order):
-    """(ulp of the result, relative to the sum of the terms' magnitudes).
+    """Bounds: (ulp of the result, error relative to the sum of the terms' magnitudes).
 
-    Computed in float64 the result is rounded once, beside the polynomial's 2^-28. Computed in float32 a step of the
-    recurrence rounds at most six times (eight for the sigmoid), and the start has the error of order 0.
+    In float64 the result is rounded once, and the polynomial adds 2^-28. In float32 a step of the recurrence rounds at
+    most six times (eight for the sigmoid), and the start has the error of order 0.
     """
     if exponent == "float64":
         return 0.5, 2.0**-27.5
@@ -231,7 +231,7 @@ def higher_order_bounds(surrogate, exponent, order):
 
 
 def counted(exponent, order, value, g):
-    """Where the result is not flushed, nor in float32 an intermediate result of the recurrence, which starts from g."""
+    """Where neither the result nor, in float32, an intermediate result is flushed. The recurrence starts from g."""
     if order and exponent == "split":
         return np.minimum(abs(value), abs(g)) >= 2.0**-100
     return abs(value) >= smallest_counted(np.float32)
@@ -257,7 +257,7 @@ def test_higher_orders(surrogate, exponent, order, sigma):
 @each_surrogate
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_higher_orders_of_float64(surrogate, order, x64):
-    """Long double is exact enough for this bound: its z^2 / 2 units of 2^-64 are below 2^-54."""
+    """The error of long double, z^2 / 2 units of 2^-64, is below 2^-54. This is enough for the bound."""
     x = np.random.default_rng(5).uniform(-30, 30, 20_000) * (1 if surrogate == "sigmoid" else 0.5)
     parameters = parameters_of(surrogate, 0.5, np.float64)
     value, terms = exact(surrogate, x, parameters, order)
@@ -271,7 +271,7 @@ def test_higher_orders_of_float64(surrogate, order, x64):
 @pytest.mark.parametrize("order", [1, 2, 5, 16])
 @pytest.mark.parametrize("sigma", [1e-20, 1e-3, 1e20])
 def test_higher_orders_stay_in_range(surrogate, exponent, order, sigma):
-    """g, sigma^-n, He_n and t leave float32's range where their product is in it; cotangents bring results there."""
+    """g, sigma^-n, He_n and t leave float32's range, but their product does not. Cotangents scale it into range."""
     parameters = parameters_of(surrogate, sigma)
     rng = np.random.default_rng(6)
     reach = {"gaussian": 60, "multi_gaussian": 300, "sigmoid": 1500}[surrogate]
@@ -362,12 +362,12 @@ def test_every_half_is_rounded_once(surrogate, exponent, order, name):
     finite = np.isfinite(x.astype(np.float32))
     value, terms = exact(surrogate, x[finite], parameters, order)
     error = abs(computed[finite].astype(np.longdouble) - value)
-    # Where terms cancel, the error of the computation in the wide dtype shows.
+    # Where terms cancel, the error of the wide dtype is visible.
     _, relative = higher_order_bounds(surrogate, exponent if order else "split", order)
     cancels = surrogate == "multi_gaussian" or order > 0
     allowed = HALF_BOUND * closed_form.ulp(value, x.dtype) + (relative * terms if cancels else 0)
     counts = counted(exponent, order, value, exact(surrogate, x[finite], parameters)[0])
-    counts &= abs(x[finite].astype(np.float32)) >= (2.0**-126 if order else 0)  # XLA flushes subnormal inputs too
+    counts &= abs(x[finite].astype(np.float32)) >= (2.0**-126 if order else 0)  # XLA also flushes subnormal inputs
     assert np.mean(counts) > 0.1
     assert np.all(error[counts] <= allowed[counts]), np.max(error[counts] / allowed[counts])
     assert np.all(computed[np.isinf(x.astype(np.float32))].astype(np.float32) == 0)
@@ -375,7 +375,7 @@ def test_every_half_is_rounded_once(surrogate, exponent, order, name):
 
 
 def exact_in_mpmath(surrogate, x, parameters):
-    """g(x) and the sum of its terms' magnitudes, as mpmath numbers."""
+    """g(x) and the sum of its terms' magnitudes, in mpmath."""
     if surrogate == "sigmoid":
         alpha = mpmath.mpf(float(parameters[0]))
         powers = [mpmath.exp(-alpha * abs(mpmath.mpf(v))) for v in x.tolist()]
@@ -446,7 +446,7 @@ def test_bad_parameters_are_nan(surrogate, exponent, order, index, bad):
 def test_parameters_at_the_ends_of_the_range(exponent, alpha, sigma):
     parameters = parameters_of("gaussian", sigma, alpha=alpha)
     x = (np.linspace(-16, 16, 2001) * min(sigma, 1e37)).astype(np.float32)
-    x[abs(x) < 2.0**-126] = 0  # XLA flushes subnormal inputs too
+    x[abs(x) < 2.0**-126] = 0  # XLA also flushes subnormal inputs
     with np.errstate(over="ignore"):
         value, _ = exact("gaussian", x, parameters)
     computed = np.asarray(jax.jit(derivative("gaussian", exponent))(x, jnp.float32(1), *parameters))
@@ -456,7 +456,7 @@ def test_parameters_at_the_ends_of_the_range(exponent, alpha, sigma):
     assert np.all(np.abs(computed[~normal]) <= 2.0**-126)
 
 
-# What the lowering holds
+# The lowered program
 
 
 def lowered(f, *operands, platform):
@@ -486,7 +486,7 @@ def test_a_scan_of_lif_gets_the_same(case, platform):
 
 
 def test_x64_stays_as_it_was(case):
-    """The lowering holds float64 while x64 is off, and lets none of it out."""
+    """With x64 off, the lowered program computes in float64, but returns none of it."""
     x = jnp.linspace(-1, 1, 5)
     with spikegrad.kernels(False):
         gradient = jax.jit(case.make().surrogate_grad)(x)
@@ -496,7 +496,7 @@ def test_x64_stays_as_it_was(case):
 
 
 def test_both_ways_agree(case):
-    """They share neither exponent nor power: two independent computations."""
+    """The two implementations compute exponent and power independently."""
     x = jnp.linspace(-3, 3, 10_001)
     f = [derivative(case.name, exponent) for exponent in EXPONENTS]
     a, b = (np.asarray(jax.jit(way)(x, jnp.float32(1), *case.operands(x))) for way in f)

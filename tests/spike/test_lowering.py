@@ -1,7 +1,7 @@
-"""The calls in the lowered StableHLO, for every platform that has kernels: lowering for a GPU needs none.
+"""The calls in the lowered StableHLO, for every platform that has kernels. Lowering for a GPU needs no GPU.
 
-A program for one device has the arrays as they are. One for several has them with a last dimension of size 1, and what
-the partitioners need to know.
+In a program for one device the arrays keep their shape. In a program for several devices the arrays have an additional
+last dimension of size 1, and the calls have attributes for the partitioners.
 """
 
 import re
@@ -33,7 +33,7 @@ def devices(request):
 
 
 def calls(f, *args, platform, devices=1):
-    """(target, attributes, operand types, result types) of each of our calls."""
+    """(target, attributes, operand types, result types) of each spikegrad call."""
     mesh = jax.make_mesh((devices,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices("cpu")[:devices])
     sharding = NamedSharding(mesh, P()) if devices > 1 else None
     placed = [jax.device_put(arg, sharding) for arg in args]
@@ -81,7 +81,7 @@ def test_a_derivative(case, platform, devices, dtype, scalar_t, order, x64):
         assert not ABOUT_SHARDING.search(attributes)
         return
     assert 'num_batch_dims = "2"' in attributes
-    # Every array has its dimensions as factors, in the order of x; scalars have none.
+    # The dimensions of every array are factors, in the order of x's dimensions. Scalars have none.
     arrays = attributes.count("dense<[2, 1, 0]> : tensor<3xindex>")
     assert arrays == (2 if scalar_t else 3)
     rule = re.search(r"#sdy.op_sharding_rule<\((.*)\)->\((.*)\) \{(.*)\}, custom>", attributes)
@@ -127,7 +127,7 @@ def test_lif_and_its_cotangent(case, platform, devices, dtype, scalar, x64):
             assert not ABOUT_SHARDING.search(text)
             continue
         assert 'num_batch_dims = "3"' in text
-        # Row-major all of them, but for the scalars.
+        # All arrays are row-major. The empty layout belongs to the scalars.
         assert set(re.findall(r"dense<[^>]*> : tensor<\dxindex>", text)) == {
             "dense<[3, 2, 1, 0]> : tensor<4xindex>",
             "dense<> : tensor<0xindex>",
@@ -170,7 +170,7 @@ def test_the_fused_form_where_it_belongs(case, platform, x64):
 
 @platforms
 def test_batched_calls(case, platform):
-    """Nothing is materialised: x and t mapped together are one call, one of them alone a call of x as it is."""
+    """No broadcast: if x and t are mapped there is one batched call, and one unbatched call if only one is."""
     pullback = lambda x, t: jax.vjp(case.make(), x)[1](t)[0]
     x = jnp.zeros((5, 4, 3))
     ((_, _, operands, _),) = calls(jax.vmap(pullback), x, x, platform=platform)

@@ -1,4 +1,4 @@
-"""`Surrogate` as the base class of a user's own surrogates: the step by spikegrad, the gradient by JAX."""
+"""`Surrogate` as the base class of users' surrogates: spikegrad computes the step, JAX the gradient."""
 
 import doctest
 import functools
@@ -69,7 +69,7 @@ def test_every_transformation(kernels):
 @pytest.mark.parametrize("base", [Surrogate, braintools.Surrogate])
 @pytest.mark.parametrize("second", [jax.hessian, lambda f: jax.jacrev(jax.grad(f)), lambda f: jax.jacfwd(jax.grad(f))])
 def test_differentiated_twice_inside_scan(x64, kernels, base, second):
-    """Where jax drops custom rules: what reverse mode leaves of a scan is differentiated by the primitives in it."""
+    """Reverse mode of a scan drops custom rules: jax then differentiates the primitives in the scan."""
 
     class Bump(base):
         def surrogate_grad(self, x):
@@ -138,7 +138,7 @@ def test_exported():
 
 
 def test_a_traced_attribute_under_grad_of_jit():
-    """A rule that closed over the tracer would fail here; the spike does not depend on it, its derivative does."""
+    """A rule with a closure over the tracer would fail. The spike doesn't depend on width, its derivative does."""
     loss = jax.jit(lambda width, x: Cauchy(width)(x).sum())
     np.testing.assert_array_equal(jax.grad(loss)(1.5, X), 0)
     np.testing.assert_allclose(jax.grad(loss, 1)(1.0, X), SLOPE, rtol=1e-6)

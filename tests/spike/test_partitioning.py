@@ -1,4 +1,4 @@
-"""No collective in the compiled HLO, forward and gradient, on eight devices: the call follows the sharding of x."""
+"""The call follows the sharding of x: no collectives in the compiled HLO on eight devices, forward and gradient."""
 
 from functools import partial
 
@@ -35,7 +35,7 @@ def second(spike, x, t):
 
 
 def gradient_of_a_model(spike, x, t):
-    """What stands around the spike is elementwise too, so that nothing but the spike could ask for a collective."""
+    """All other operations are elementwise too, so only the spike could need a collective."""
     return jax.grad(lambda x: (spike(x * 2 - 1) * t).astype(jnp.float32).sum())(x)
 
 
@@ -94,7 +94,7 @@ def test_halves(spike, dtype):
 
 
 def test_sharding_given_to_jit_alone(spike):
-    """The propagation goes through the call, from a result that is constrained to an operand that is not."""
+    """Sharding propagates through the call, from a constrained result to an unconstrained operand."""
     m = mesh(AxisType.Auto)
     sharding = NamedSharding(m, P("i", "j"))
     check(partial(pullback, spike), operands(pullback), sharding, out_shardings=sharding)
@@ -111,7 +111,7 @@ def test_full_and_partial_shard_map(spike, f, manual):
 
 
 def test_partial_shard_map_on_an_explicit_mesh_is_no_worse_than_a_multiplication(spike):
-    """There XLA gathers for x * 2 too; the spike must not add to that."""
+    """XLA gathers here even for x * 2. The spike must not add collectives."""
     m = mesh(AxisType.Explicit)
     (x,) = operands(forward)
 
@@ -125,7 +125,7 @@ def test_partial_shard_map_on_an_explicit_mesh_is_no_worse_than_a_multiplication
 
 @pytest.mark.parametrize("traced_parameters", [False, True])
 def test_gradients_of_a_replicated_operand_inside_shard_map(case, traced_parameters):
-    """Without the cast to "varying" these are the gradients of one shard alone."""
+    """Without a cast to "varying" the results would be the gradients of a single shard."""
     m = mesh(AxisType.Auto)
     x, _ = operands(pullback)
     w = np.float32(0.3)

@@ -1,4 +1,4 @@
-"""Subclasses of the surrogates: an override counts everywhere, and what is not overridden keeps its kernels."""
+"""Subclasses of the surrogates: an override applies everywhere, and all else keeps its kernels."""
 
 import copy
 import functools
@@ -30,7 +30,7 @@ BASES |= {f"compat.{case}": (getattr(braintools, case.surrogate.__name__), case.
 
 @pytest.fixture(params=BASES)
 def base(request):
-    """A class and parameters for it."""
+    """A class and its parameters."""
     return BASES[request.param]
 
 
@@ -84,7 +84,7 @@ def test_the_overridden_derivative_in_a_layer(kernels, base):
     current, decay, threshold, v0 = draw(0, 12, (9,))
 
     class Once(Surrogate):
-        """The same spike, as one's own surrogate in a plain scan."""
+        """The same spike, as a user's surrogate in a plain scan."""
 
         def surrogate_grad(self, x):
             return 0.25 * cls(**parameters).surrogate_grad(x)
@@ -160,7 +160,7 @@ def test_a_strong_type_other_than_that_of_x_is_refused(kind):
 
 
 class Tuned(GaussianGrad):
-    """An attribute that counts in comparisons, and one that does not."""
+    """One attribute takes part in comparisons, the other does not."""
 
     fields = (*GaussianGrad.fields, "gain")
 
@@ -168,7 +168,7 @@ class Tuned(GaussianGrad):
         self.note = note
         super().__init__(**parameters)
         self.gain = 1.0
-        self.gain = gain  # more than once, while it is being made
+        self.gain = gain  # attributes may be set several times in __init__
 
     def surrogate_grad(self, x):
         return self.gain * super().surrogate_grad(x)
@@ -231,7 +231,7 @@ def test_a_field_that_cannot_be_hashed_is_named():
 
 
 class NoteMixin:
-    """An `__init__` that comes from a class that is no surrogate."""
+    """An `__init__` from a class that is not a surrogate."""
 
     def __init__(self, note="", **parameters):
         super().__init__(**parameters)

@@ -1,4 +1,4 @@
-"""The surrogates as objects, and the parameters that they and the functions refuse."""
+"""The surrogates as objects, and the parameters that objects and functions reject."""
 
 import copy
 import doctest
@@ -94,7 +94,7 @@ def test_immutable(case):
 
 
 def test_opaque_to_pytrees(case):
-    """Libraries that train the arrays they find in a module find none here."""
+    """Libraries train all arrays in a module. A surrogate must contain none."""
     f = case.make()
     assert jax.tree.leaves(f) == [f]
 
@@ -138,7 +138,7 @@ def test_an_object_does_not_follow_the_array_it_was_made_from():
 
 @pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
 def test_one_compile_over_a_hundred_values(case, name):
-    """Annealing a parameter retraces and recompiles nothing."""
+    """Changing a parameter's value does not retrace or recompile."""
     traces = []
 
     @jax.jit
@@ -167,7 +167,7 @@ def test_without_its_sides_the_multi_gaussian_is_the_gaussian(kernels):
     gaussian = GaussianGrad(0.6, 0.7).surrogate_grad(x)
     if kernels:
         np.testing.assert_array_equal(multi, gaussian)
-    else:  # which have two ways of computing the power, both within 2 ulp
+    else:  # the two compute the power differently, both within 2 ulp
         np.testing.assert_array_max_ulp(multi, gaussian, maxulp=2)
 
 
@@ -184,7 +184,7 @@ def test_surrogate_fun_is_the_smooth_function_behind_it(x64, case, dtype):
 
 
 def test_surrogate_fun_differentiated_twice_inside_scan(x64, case):
-    """The same values as unrolled, at infinity too, where JAX's own derivative of the integral is NaN."""
+    """Equal to an unrolled loop, also at infinity, where JAX's derivative of the integral is NaN."""
     x = np.array([np.inf, 0.1, -0.4])
     name = next(iter(case.parameters))
     smooth = lambda p, x: case.surrogate(**{**case.parameters, name: p}).surrogate_fun(x)
@@ -196,13 +196,13 @@ def test_surrogate_fun_differentiated_twice_inside_scan(x64, case):
 
 
 def test_surrogate_fun_by_its_parameters(case):
-    """At order -1 of the same closed forms."""
+    """The derivatives by parameters are the closed forms at order -1."""
     smooth = lambda x, parameters: case.surrogate(**parameters).surrogate_fun(x)
     by_x, by_parameters = jax.grad(smooth, (0, 1))(0.3, case.parameters)
     np.testing.assert_allclose(by_x, case.derivative(0, 0.3), rtol=1e-5)
     values = {name: mpmath.mpf(p) for name, p in case.parameters.items()}
     for name, gradient in by_parameters.items():
-        # d/dp of the integral, by the integral of d/dp g
+        # d/dp of the integral is the integral of d/dp g
         slope = lambda x, name=name: mpmath.diff(lambda p: case.g(x, **{**values, name: p}), values[name])
         np.testing.assert_allclose(gradient, float(mpmath.quad(slope, [-40, -10, -3, 0.3])), rtol=2e-5)
 
@@ -224,7 +224,7 @@ def test_parameters_must_be_finite(case, name, value):
 
 
 def test_parameters_must_be_in_range_where_they_are_held():
-    """What 64 bits can hold and float32 cannot; the objects themselves, which meet x later, take it."""
+    """Values outside float32's range raise when x is float32. Objects accept them, because x is not known yet."""
     for x in (jnp.zeros(3), jnp.zeros(3, jnp.float16)):
         for sigma in (1e-46, np.float64(1e-50)):
             with pytest.raises(ValueError, match=r"sigma must be greater than 0 in float32, .* and is .*1e-"):
@@ -237,7 +237,7 @@ def test_parameters_must_be_in_range_where_they_are_held():
 
 
 def test_positive_parameters_must_be_normal_where_they_are_held():
-    """XLA flushes subnormal numbers on CPUs: sigma would be 0 there, and the derivative NaN."""
+    """XLA flushes subnormal numbers on CPUs: sigma would be 0, and the derivative NaN."""
     smallest = r"must be at least 1\.1754944e-38 in float32, .* and is 1e-38"
     with pytest.raises(ValueError, match=f"sigma {smallest}"):
         jax.grad(gaussian_grad)(jnp.float32(0), 1e-38, 1e-38)
@@ -306,7 +306,7 @@ def test_array_parameters_broadcast(kernels, case, name, shape):
 
 
 class Wrapped:
-    """An array-like as flax's `nnx.Param` is one: neither an array nor a number."""
+    """An array-like such as flax's `nnx.Param`, which is neither an array nor a number."""
 
     def __init__(self, value):
         self.value = value
@@ -330,7 +330,7 @@ CONTAINERS = {
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, lambda f: lambda v: jax.jvp(f, (v,), (v,))[0]])
 def test_parameters_in_containers(case, name, container, wrap):
-    """Whatever `jax.numpy` takes for an array."""
+    """Parameters may be anything that `jax.numpy` accepts as an array."""
     x = jnp.linspace(-1, 1, 6).reshape(2, 3)
     given = CONTAINERS[container]
     expected = case.surrogate(**{name: 0.5}).surrogate_grad(x)
@@ -367,7 +367,7 @@ def test_inputs_without_an_order_or_a_zero_are_refused(case):
 
 @pytest.mark.parametrize("case, name", EVERY_PARAMETER, ids=ids)
 def test_a_bad_traced_parameter_is_nan(kernels, case, name):
-    """Nobody can raise under a trace; the spike itself does not depend on the parameters."""
+    """A traced value can't raise an error. The spike does not depend on the parameters."""
     bad = (np.nan, np.inf) if (case, name) not in POSITIVE else (0.0, -1.0, np.nan, np.inf)
     x = jnp.array([-jnp.inf, -3e38, -1.0, 0.0, 1.0, 1e30, jnp.inf])
 

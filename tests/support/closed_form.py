@@ -1,4 +1,4 @@
-"""What the kernels are held against: the closed form in long double or mpmath, and errors in ulp."""
+"""Reference values for kernel tests: the closed form in long double or mpmath, and errors in ulp."""
 
 import itertools
 
@@ -11,7 +11,7 @@ SQRT_TWO_PI = np.longdouble(mpmath.nstr(mpmath.sqrt(2 * mpmath.pi), 30))
 
 
 def gaussian_derivative(x, sigma, alpha, order=0):
-    """g^(order)(x) in long double: for results of float32 and less.
+    """g^(order)(x) in long double, as a reference for float32 and smaller types.
 
     Its own error, z^2 / 2 units of 2^-64, is below 2^-57 wherever a float32 result is not 0.
     """
@@ -21,12 +21,12 @@ def gaussian_derivative(x, sigma, alpha, order=0):
 
 
 def multi_gaussian_parameters(h, s, sigma, scale):
-    """w, mu, sigma of its three Gaussians, as the kernels take them."""
+    """w, mu, sigma of the three Gaussians, in the order of the kernels' parameters."""
     return [scale * (1 + h), 0.0, sigma, -scale * h, sigma, s * sigma, -scale * h, -sigma, s * sigma]
 
 
 def gaussian_mixture_derivative(x, parameters, order=0):
-    """g^(order)(x) in long double, and the sum of its terms' magnitudes, to which the error of a sum is relative."""
+    """g^(order)(x) in long double, and the sum of its terms' magnitudes. The error bound is relative to this sum."""
     terms = [
         gaussian_derivative(np.longdouble(x) - np.longdouble(mu), sigma, w, order)
         for w, mu, sigma in zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True)
@@ -37,7 +37,7 @@ def gaussian_mixture_derivative(x, parameters, order=0):
 def sigmoid_derivative(x, alpha, order=0):
     """g^(order)(x) in long double, and the sum of the magnitudes of the terms of its polynomial in p = e^(-alpha |x|).
 
-    The polynomial has the Eulerian numbers as coefficients; for an odd order p = 1 is a root, which is taken out.
+    The polynomial has the Eulerian numbers as coefficients. For odd orders its root p = 1 is factored out.
     """
     x, alpha = np.longdouble(x), np.longdouble(alpha)
     eulerian = [1]
@@ -64,7 +64,7 @@ def hermite(z, order):
 
 
 def exact_gaussian_derivative(x, sigma, alpha, order=0):
-    """The same as mpmath numbers, one by one: for results of float64."""
+    """g^(order)(x) as mpmath numbers, as a reference for float64."""
     sigma, alpha = mpmath.mpf(float(sigma)), mpmath.mpf(float(alpha))
     values = []
     for x_i in np.ravel(x):
@@ -78,7 +78,7 @@ def exact_gaussian_derivative(x, sigma, alpha, order=0):
 
 
 def ulp(exact, dtype):
-    """The spacing of `dtype` at exact values given in long double; that of the subnormals below the normal range."""
+    """The spacing of `dtype` at exact long-double values. Below the normal range it is the subnormal spacing."""
     info = ml_dtypes.finfo(dtype)
     magnitude = np.maximum(np.abs(exact), np.longdouble(info.smallest_normal))
     _, exponent = np.frexp(magnitude)
@@ -86,7 +86,7 @@ def ulp(exact, dtype):
 
 
 def error_in_ulp(computed, exact, dtype, of=None):
-    """|computed - exact| in units in the last place of `of`, or of exact; 0 where both overflow `dtype` alike."""
+    """|computed - exact| in ulp of `of`, by default of `exact`. It is 0 where both overflow `dtype` with equal sign."""
     computed = np.asarray(computed).astype(np.longdouble)
     largest = np.longdouble(ml_dtypes.finfo(dtype).max)
     overflows = np.abs(exact) > largest + ulp(largest, dtype) / 2
@@ -96,7 +96,7 @@ def error_in_ulp(computed, exact, dtype, of=None):
 
 
 def exact_error_in_ulp(computed, exact):
-    """The same for float64 against mpmath numbers."""
+    """|computed - exact| in float64 ulp, for mpmath numbers `exact`."""
     errors = []
     for c, e in zip(np.ravel(computed), exact, strict=True):
         magnitude = max(abs(e), mpmath.mpf(2) ** -1022)

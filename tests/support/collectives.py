@@ -1,4 +1,4 @@
-"""What a partitioned program must not hold, and the mesh on which the tests partition."""
+"""The test mesh, and the collectives that a partitioned program must not contain."""
 
 import re
 
@@ -14,12 +14,12 @@ def mesh(kind):
 
 
 def all_kernels():
-    """Whether the policy in force calls every kernel. Then a program's calls can be counted and its bits compared."""
+    """Whether the current policy calls every kernel. Only then do tests count calls and compare bits."""
     return current_policy() is True
 
 
 def assert_same(actual, expected):
-    """The same bits by kernels. XLA contracts sums and products differently in a partitioned program."""
+    """Compare bits if every kernel is called. Without kernels, XLA contracts a partitioned program differently."""
     if all_kernels():
         np.testing.assert_array_equal(actual, expected)
     else:

@@ -1,6 +1,6 @@
-"""The surrogates as the tests go through them: what users hold, and the closed form of g as mpmath knows it.
+"""The surrogates under test: the public objects, and the closed form of g in mpmath.
 
-Derivatives are found from g by mpmath's numerical differentiation in 60 digits, not by the package's formulas.
+Reference derivatives come from mpmath's numerical differentiation of g in 60 digits, not from the package's formulas.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from spikegrad.parameters import as_input
 
 @dataclass(frozen=True)
 class Case:
-    """A surrogate with parameters that are not its defaults.
+    """A surrogate with non-default parameters.
 
     Attributes:
-        g: g(x, **parameters) of mpmath numbers.
-        parameters: by name, in the order in which the function takes them.
+        g: g(x, **parameters) for mpmath numbers.
+        parameters: by name, in the order of the function's arguments.
     """
 
     name: str
@@ -39,11 +39,11 @@ class Case:
         return self.surrogate(**{**self.parameters, **parameters})
 
     def operands(self, x: Any) -> tuple[Any, ...]:
-        """The parameters as the primitives take them for this x."""
+        """The parameters as operands of the primitives, for this x."""
         return self.make()._parameters(as_input(x))
 
     def derivative(self, order: int, x: Any, by: str | None = None, **parameters: float) -> np.ndarray:
-        """g^(order)(x) in float64, or its derivative by a parameter."""
+        """g^(order)(x) in float64, or its derivative with respect to the parameter `by`."""
         values = tuple((name, float(value)) for name, value in {**self.parameters, **parameters}.items())
         return np.reshape([_derivative(self.name, order, float(v), by, values) for v in np.ravel(x)], np.shape(x))
 

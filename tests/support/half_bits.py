@@ -1,4 +1,4 @@
-"""Arrays as the tests' C++ modules hold them (tests/csrc/held.h): halves as their bits."""
+"""Conversions for the C++ test modules, which hold 16-bit floats as bit patterns (tests/csrc/held.h)."""
 
 import ml_dtypes
 import numpy as np
@@ -15,7 +15,7 @@ def plain(values, dtype):
 
 
 def assert_same_bits(actual, wanted, dtype):
-    """But for the sign and payload of a NaN."""
+    """Compare bits, except for the sign and payload of NaN."""
     actual, wanted = plain(actual, dtype), plain(wanted, dtype)
     np.testing.assert_array_equal(np.isnan(actual), np.isnan(wanted))
     nan = np.isnan(actual)

@@ -1,4 +1,4 @@
-"""Layers of LIF neurons as a NumPy loop over time, and what the tests draw for them."""
+"""Layers of LIF neurons as a NumPy loop over time, and random operands for tests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RULES_AND_DETACHMENT = [
 
 
 def numpy_lif(current, decay, threshold, v0, order, reset, spike=lambda z: z >= 0):
-    """(spikes, v_final, membrane) in float32, or float64 where the current is; each operation is rounded by itself.
+    """(spikes, v_final, membrane) in float32, or float64 if current is. Each operation is rounded separately.
 
-    The equations of `spikegrad.lif`'s docstring.
+    The equations are in the docstring of `spikegrad.lif`.
     """
     wide = np.float64 if current.dtype == np.float64 else np.float32
     decay, threshold, v0 = (np.asarray(value, wide) for value in (decay, threshold, v0))
@@ -47,7 +47,7 @@ def numpy_lif(current, decay, threshold, v0, order, reset, spike=lambda z: z >= 
 
 
 def draw(seed, steps, shape, dtype=np.float32, scales=()):
-    """current, decay, threshold, v0: about a fifth of the neurons spike in a step. `scales` is the shape of the two."""
+    """Random current, decay, threshold and v0. A fifth of the neurons spike. `scales`: shape of decay and threshold."""
     rng = np.random.default_rng(seed)
     wide = np.float64 if dtype == np.float64 else np.float32
     current = (0.3 + 0.5 * rng.standard_normal((steps, *shape))).astype(dtype)

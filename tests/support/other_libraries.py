@@ -1,7 +1,7 @@
-"""`spikegrad.lif` and a neuron of another library on the same arguments: each spike, each membrane, each gradient.
+"""Compare `spikegrad.lif` with a neuron of another library: each spike, each membrane and each gradient.
 
-A test gives the library's neuron as a function of `arguments`. What is differentiated is the sum of the spikes and of
-the final membrane, each with a weight of its own, so that no two of them can be exchanged unnoticed.
+A test passes the library's neuron as a function of `arguments`. The gradient is of a weighted sum of all spikes and the
+final membrane. Each element has its own weight, so that swapped elements are detected.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ import pytest
 import spikegrad
 
 STEPS, BATCH, NEURONS = 60, 4, 24
-# By what two orders of the same float operations may differ, over the largest membrane and the largest gradient.
+# Bounds on differences between two orders of the same operations, relative to the largest membrane and gradient.
 BOUNDS = {"float32": (1e-6, 1e-5), "float64": (1e-14, 1e-13)}
 
 both_dtypes = pytest.mark.parametrize("dtype", BOUNDS)
 
 
 def arguments(dtype):
-    """A current under which neurons rest, fire now and then and fire at each step; decay and threshold by neuron."""
+    """Operands with one decay and threshold per neuron. Some neurons rest, some spike rarely, some at each step."""
     rng = np.random.default_rng(0)
     current = rng.normal(rng.uniform(-0.3, 1.2, NEURONS), 0.6, (STEPS, BATCH, NEURONS))
     decay, threshold = rng.uniform(0.3, 0.99, NEURONS), rng.uniform(0.5, 1.5, NEURONS)
@@ -32,7 +32,7 @@ def arguments(dtype):
 
 
 def weights(dtype):
-    """Of the spikes, and of the final membrane."""
+    """The weights of the spikes and of the final membrane."""
     rng = np.random.default_rng(1)
     return rng.normal(size=(STEPS, BATCH, NEURONS)).astype(dtype), rng.normal(size=(BATCH, NEURONS)).astype(dtype)
 
@@ -46,7 +46,7 @@ class Run:
 
 
 def differentiated(neuron, arguments):
-    """The run of a neuron in jax, which maps arguments by name to spikes, membranes and the final membrane."""
+    """Run a jax neuron: a function of named arguments that returns spikes, membranes and the final membrane."""
     of_spikes, of_final = weights(arguments["current"].dtype)
 
     @jax.jit
@@ -62,7 +62,7 @@ def differentiated(neuron, arguments):
 
 
 def lif(**options):
-    """`spikegrad.lif` with these options as a neuron; the membranes are those that it returns."""
+    """`spikegrad.lif` with these options, as a neuron. It also returns the membranes."""
 
     def neuron(current, decay, threshold, v0):
         spikes, final, membrane = spikegrad.lif(
@@ -80,14 +80,14 @@ def after_reset(membrane, spikes, threshold, reset):
 
 
 def assert_same(ours, theirs, fires_on, threshold):
-    """Two runs, of which the second may lack gradients; `fires_on` is what was compared with the threshold."""
+    """Compare two runs. `theirs` may lack gradients. `fires_on` is the membrane that is compared with the threshold."""
     dtype = ours.spikes.dtype.name
-    assert theirs.membrane.dtype.name == dtype, "not in the precision that the test is about"
+    assert theirs.membrane.dtype.name == dtype, "the other library did not compute in this dtype"
     of_membrane, of_gradient = BOUNDS[dtype]
     rounding = of_membrane * max(1, np.abs(ours.membrane).max())
-    assert np.abs(fires_on - threshold).min() > rounding, "rounding may decide a spike: take another seed"
+    assert np.abs(fires_on - threshold).min() > rounding, "rounding may change a spike: use another seed"
     rate = ours.spikes.mean((0, 1))
-    assert rate.min() < 0.2 and rate.max() > 0.5, "few spikes, or nothing but spikes, show little"
+    assert rate.min() < 0.2 and rate.max() > 0.5, "the test needs neurons that spike rarely and often"
     np.testing.assert_array_equal(ours.spikes, theirs.spikes)
     np.testing.assert_allclose(ours.membrane, theirs.membrane, rtol=0, atol=rounding)
     np.testing.assert_allclose(ours.final, theirs.final, rtol=0, atol=rounding)

@@ -14,28 +14,28 @@ def is_required(variable):
 
 
 def needs(found, variable, reason):
-    """A mark that skips a test unless its requirement was found, or the variable demands it."""
+    """A mark that skips a test if its requirement is missing and the variable is not set."""
     return pytest.mark.skipif(
         not found and not is_required(variable), reason=f"{reason} ({variable}=1 makes this fail)"
     )
 
 
-# The Makefile sets it for every environment whose wheel it builds with SPIKEGRAD_CUDA=ON.
+# The Makefile sets the variable for every environment whose wheel has the CUDA module.
 needs_cuda_module = needs(ffi_targets.CUDA is not None, "SPIKEGRAD_REQUIRE_CUDA", "this build has no CUDA module")
 
 needs_benchmarks = needs(
     all(importlib.util.find_spec(package) for package in ("benchmarks", "psutil", "tqdm")),
     "SPIKEGRAD_REQUIRE_BENCHMARKS",
-    "what the benchmarks import is not installed (extra bench)",
+    "the packages for the benchmarks are not installed (extra bench)",
 )
 
 
 def module_for_tests(name):
-    """A C++ module that a build with SPIKEGRAD_TESTING=ON has; without it the whole file is skipped."""
+    """Import a C++ test module (SPIKEGRAD_TESTING=ON). If it is missing, skip the whole file."""
     variable = "SPIKEGRAD_REQUIRE_TEST_MODULES"
     if is_required(variable):
         return importlib.import_module(name)
-    return pytest.importorskip(name, reason=f"this build has no modules for tests ({variable}=1 makes this fail)")
+    return pytest.importorskip(name, reason=f"this build has no test modules ({variable}=1 makes this fail)")
 
 
 GPU = "SPIKEGRAD_REQUIRE_GPU"  # set by benchmarks/gpu_check.py

@@ -1,4 +1,4 @@
-"""XLA:GPU writes down what it compiles."""
+"""XLA:GPU dumps its compiled programs."""
 
 import os
 import shutil
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-# Read when the plugin is loaded, by the first thing that is compiled.
+# Read once, when the first compilation loads the plugin.
 DUMP = Path(tempfile.mkdtemp(prefix="spikegrad-hlo-"))
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + f" --xla_dump_to={DUMP}"
 
 
 @pytest.fixture(scope="session")
 def dump():
-    """The folder that it writes to."""
+    """The folder of the dump."""
     yield DUMP
     shutil.rmtree(DUMP, ignore_errors=True)

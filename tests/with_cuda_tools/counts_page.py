@@ -35,7 +35,7 @@ def tables():
 
 
 def page(text):
-    """The page with its tables as the module has them."""
+    """The page with tables from the built module."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return before + BEGIN + "\n" + tables() + END + after

@@ -1,4 +1,4 @@
-"""How the instructions of each kernel are counted, for an element or a step of a neuron, and the bound they meet."""
+"""Instruction counts of each kernel for one element or neuron-step, and their bounds."""
 
 import functools
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from machine_code import code
 
 NAMES = {"Float16": "float16", "BFloat16": "bfloat16", "float": "float32", "double": "float64"}
 GAUSSIAN, SIGMOID = "GaussianMixture", "Sigmoid"
-# What no path can go without: two products for a step forward, and for a gradient a reciprocal by the sigmoid, or by a
-# Gaussian so many fused multiply-adds.
+# The arithmetic that every path needs: two products for a forward step. For a gradient, a reciprocal (sigmoid) or this
+# many fused multiply-adds (Gaussian).
 GAUSSIAN_FMAS = {"float": 11, "double": 16}
-# The kernels that miss their bound, with what they are held to instead.
+# Kernels that miss their bound, with the bound that they must meet instead.
 MISSED = {(cotangent_kernel("float", (1, 16)), "sm_80"): 60.5}
 
 
@@ -24,7 +24,7 @@ class Count:
     wanted: dict[str, int]
     bound: float
     per: int  # elements or neuron-steps
-    whole: bool = False  # the whole kernel, or a turn of its loop
+    whole: bool = False  # count the whole kernel instead of a turn of its loop
 
     def bound_for(self, architecture):
         return MISSED.get((self.kernel, architecture), self.bound)
@@ -32,7 +32,7 @@ class Count:
 
 @functools.cache
 def measured(count, architecture):
-    """None where no path accesses memory so widely."""
+    """None if no path has accesses of this width."""
     shortest = shortest_run if count.whole else shortest_turn
     found = shortest(code()[count.kernel, architecture], count.wanted)
     return found and found / count.per
@@ -43,7 +43,7 @@ def wide(dtype):
 
 
 def accesses(dtype, lanes, loads, stores):
-    """So many rows of `lanes` neurons or elements that lie side by side, each in one access."""
+    """Loads and stores of rows with `lanes` adjacent neurons or elements, one access for each row."""
     bits = 8 * BYTES[dtype] * lanes
     return {f"LDG.{bits}": loads, f"STG.{bits}": stores}
 
@@ -72,8 +72,8 @@ def elementwise():
             kernel, wanted = f"surrogate_gradient<{dtype}, {arguments}>", accesses(dtype, lanes, 2, 1)
             label = f"gradient, {name}, {NAMES[dtype]}"
             yield Count(section, label, kernel, wanted, by_dtype.get(dtype, halves), lanes, whole=True)
-    # Order 1 of one term. Divisions begin with a MUFU: one for t's scale, two more in a sigmoid. A path with fewer
-    # DFMAs is that of order 0 or of an infinite t.
+    # Order 1 of one term. Divisions start with a MUFU: one for t's scale, two more in a sigmoid. Paths with fewer DFMAs
+    # are for order 0 or an infinite t.
     for name, family, bound, arithmetic in (
         ("Gaussian", GAUSSIAN, 215, {"MUFU": 1, "DFMA": 27}),
         ("sigmoid", SIGMOID, 300, {"MUFU": 3, "DFMA": 41}),
@@ -95,7 +95,7 @@ def forward():
             kernel = forward_kernel(dtype, (lanes, steps))
             yield Count(section, label, kernel, wanted, bounds[dtype], lanes * steps)
     for dtype in ("float", "BFloat16"):
-        # Beside the arrays over time decay, threshold and v of each of four neurons, and its last v.
+        # Besides arrays over time: decay, threshold and v of each of four neurons, and their last v.
         label, kernel = f"{NAMES[dtype]}, T = 4, the whole kernel", forward_kernel(dtype, (4, 4))
         wanted = {"LDG": 4 + 3 * 4, "STG": 4 + 4, "FMUL": 2 * 16}
         yield Count(section, label, kernel, wanted, 1.5 * bounds[dtype], 16, whole=True)
@@ -134,7 +134,7 @@ def backward():
                 kernel = cotangent_kernel(dtype, (lanes, steps), family)
                 yield Count(section, label, kernel, wanted, bounds[family, dtype], lanes * steps)
     for dtype in COTANGENT_FORMS:
-        # A checkpoint, the membrane's cotangent, and of each neuron decay, threshold and the last cotangent.
+        # A checkpoint, the membrane's cotangent, and for each neuron decay, threshold and the last cotangent.
         label, kernel = f"Gaussian, {NAMES[dtype]}, T = 4, the whole kernel", cotangent_kernel(dtype, (4, 4))
         wanted = {"LDG": 2 * 4 + 2 + 3 * 4, "STG": 4 + 4, **gradients(dtype, GAUSSIAN, 16)}
         yield Count(section, label, kernel, wanted, 1.5 * bounds[GAUSSIAN, dtype], 16, whole=True)

@@ -1,10 +1,10 @@
-"""The instructions that a warp issues on its way through a kernel's machine code, counted on the shortest such way.
+"""Count the instructions that a warp issues on the shortest path through a kernel's machine code.
 
-A path is described by what it must do: so many instructions of some operations, such as loads from and stores to
-global memory. Of all paths that do, the shortest is the one of a full chunk: it takes no branch for a remainder, a
-checkpoint or an operand that isn't there. Instructions with a predicate are issued and counted, but don't count as
-done, except loads (ptxas writes some full chunks so) and, in a whole kernel, stores. A path calls no function and takes
-no jump by table: calls are the slow ways of divisions and of rare parameters, tables are for chunks that are not full.
+A path is described by the instructions that it must contain, such as loads from and stores to global memory. The
+shortest such path is the path of a full chunk: it takes no branch for a remainder, a checkpoint or a missing operand.
+Predicated instructions are issued and counted, but don't satisfy the requirement. Exceptions are loads, since ptxas
+predicates some full chunks, and stores in a whole kernel. Paths contain no function calls and no table jumps: calls
+belong to the fallbacks of divisions and rare parameters, and tables to partial chunks.
 """
 
 import functools
@@ -18,7 +18,7 @@ _EXIT = -1
 
 
 def _blocks(code):
-    """{index: (instructions, indices of the blocks that may follow)}; none follow an exit or a return."""
+    """{index: (instructions, indices of possible successor blocks)}. An exit or a return has no successor."""
     targets = {}
     for i, at in enumerate(code):
         if at.operation in JUMPS:
@@ -40,13 +40,13 @@ def _blocks(code):
 
 @functools.cache
 def _does(at, wanted, predicated):
-    """Whether this is a `wanted` instruction: an operation or, for accesses to memory, operation.bits."""
+    """Whether this is a `wanted` instruction: an operation, or operation.bits for memory accesses."""
     operation, _, bits = wanted.partition(".")
     return at.operation == operation and bits in ("", at.bits) and (not at.predicate or operation in predicated)
 
 
 def _shortest(blocks, start, end, wanted, predicated):
-    """The fewest instructions from the begin of a block to another, with so many of each operation between."""
+    """The minimum number of instructions between the starts of two blocks, with the wanted operations between."""
     done_by = {
         begin: tuple(sum(_does(at, name, predicated) for at in block) for name in wanted)
         for begin, (block, _) in blocks.items()
@@ -71,10 +71,10 @@ def _shortest(blocks, start, end, wanted, predicated):
 
 
 def shortest_turn(code, wanted):
-    """The instructions of a turn of the loop around the block with the most loads, which every full chunk takes."""
+    """Count a turn of the loop around the block with the most loads, which every full chunk passes."""
     blocks = _blocks(code)
     load = next(name for name in wanted if name.startswith("LDG"))
-    for predicated in ((), ("LDG",)):  # ptxas writes some full chunks with a predicate
+    for predicated in ((), ("LDG",)):  # ptxas predicates some full chunks
         loads = {begin: sum(_does(at, load, predicated) for at in block) for begin, (block, _) in blocks.items()}
         for most in sorted(set(loads.values()) - {0}, reverse=True):
             starts = [begin for begin, count in loads.items() if count == most]
@@ -85,5 +85,5 @@ def shortest_turn(code, wanted):
 
 
 def shortest_run(code, wanted):
-    """The instructions of a whole kernel."""
+    """Count the instructions of a whole kernel."""
     return _shortest(_blocks(code), 0, _EXIT, wanted, ("LDG", "STG"))

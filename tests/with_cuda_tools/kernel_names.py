@@ -1,16 +1,16 @@
-"""The kernels of the CUDA module, by the names that a profiler shows."""
+"""The kernels of the CUDA module, with the names that profilers show."""
 
 DTYPES = ("Float16", "BFloat16", "float", "double")
 BYTES = {"Float16": 2, "BFloat16": 2, "float": 4, "double": 8}
 FAMILIES = ("GaussianMixture", "Sigmoid")
-# By whether the charge comes first, the reset (none, subtract, zero) and whether its spike is detached.
+# Template arguments: whether the charge comes first, the reset (none, subtract, zero), whether its spike is detached.
 RULES = [
     f"StaticRule<{charge_first}, (Reset){reset}, {detached}>"
     for charge_first in ("true", "false")
     for reset, detached in ((0, "false"), (1, "false"), (1, "true"), (2, "false"), (2, "true"))
 ]
 DEFAULT_RULE = "StaticRule<true, (Reset)1, false>"
-# Neurons a thread, and steps at a time.
+# (neurons a thread, steps at a time).
 FORWARD_FORMS = {
     dtype: ((1, 16), (2, 8)) if dtype == "double" else ((1, 16), (1, 32), (2, 16), (4, 4)) for dtype in DTYPES
 }
@@ -33,7 +33,7 @@ SPIKE = of_every_type("spike", ())
 GRADIENT = of_every_type("surrogate_gradient", ("GaussianMixture", "1"), ("GaussianMixture", "3"), ("Sigmoid", "1"))
 DERIVATIVE = of_every_type("surrogate_derivative", *((family,) for family in FAMILIES))
 ELEMENTWISE = SPIKE | GRADIENT | DERIVATIVE
-# {kernel: (dtype, form)} of those that know their rule.
+# {kernel: (dtype, form)} for kernels that know their rule at compile time.
 LAYER = {
     forward_kernel(dtype, form, rule): (dtype, form)
     for dtype, forms in FORWARD_FORMS.items()

@@ -20,18 +20,18 @@ JUMPS = {"BRA", "JMP", "BRX", "JMX", "CALL"}
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Instruction:
-    """Equal instructions are one object, as the module has two million of them."""
+    """One instruction. Equal instructions share one object, because the module has two million instructions."""
 
     predicate: str
     name: str
-    operands: str  # of a jump
+    operands: str  # for jumps
     operation: str
-    bits: str  # of an access to memory
+    bits: str  # for memory accesses
 
 
 @functools.cache
 def tool(name):
-    """A program of a toolkit or of its wheel."""
+    """The path of a program from a CUDA toolkit or its wheel."""
     import nvidia
 
     folders = [Path(root) / "cu13/bin" for root in nvidia.__path__]
@@ -74,13 +74,13 @@ def _instruction(predicate, name, operands):
 
 
 def _disassembled(cubin):
-    # Without its analysis of the data flow, which takes time and warns of jumps by table.
+    # Skip the data-flow analysis, which is slow and warns about table jumps.
     command = [tool("nvdisasm"), "-json", "-ndf", cubin]
     header, functions = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     architecture = "sm_{major}{minor}".format(**header["SM"]["version"])
     found = {}
     for piece in functions:
-        # After a kernel come the functions that it calls, in the same section.
+        # The functions that a kernel calls follow it in the same section.
         symbol, start = piece["function-name"], piece["start"] // INSTRUCTION_BYTES
         if not symbol.startswith("$"):
             function = found[readable(symbol), architecture] = []
@@ -101,5 +101,5 @@ def code():
 
 
 def blocks_of_128(registers):
-    """How many blocks of 128 threads a multiprocessor has registers for, and at most 16."""
+    """How many blocks of 128 threads fit into a multiprocessor's registers, at most 16."""
     return min(16, 65536 // (128 * (-(-registers // 8) * 8)))

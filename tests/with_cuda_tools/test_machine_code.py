@@ -1,4 +1,4 @@
-"""The machine code in the CUDA module, for each architecture: no local memory, wide accesses, instructions a step."""
+"""The CUDA module's machine code on each architecture: no local memory, wide accesses, instructions a step."""
 
 import collections
 import functools
@@ -13,7 +13,7 @@ from machine_code import ARCHITECTURES, blocks_of_128, code, cuobjdump, resource
 
 @functools.cache
 def operations(kernel, architecture):
-    """How often each (operation, bits) is in a kernel."""
+    """The number of each (operation, bits) in a kernel."""
     return collections.Counter((at.operation, at.bits) for at in code()[kernel, architecture])
 
 
@@ -38,7 +38,7 @@ def test_no_spills_and_no_local_memory(kernel, architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("kernel", sorted(SPIKE | GRADIENT))
 def test_vectors_are_loaded_and_stored_whole(kernel, architecture):
-    """x alone, and x and t where that is an array too; one element at a time only in the remainder."""
+    """16-byte accesses for x, and for t if it is an array. Only the remainder goes element by element."""
     used = operations(kernel, architecture)
     assert used["LDG", "128"] >= (1 if kernel in SPIKE else 2)
     assert used["STG", "128"] >= 1
@@ -47,7 +47,7 @@ def test_vectors_are_loaded_and_stored_whole(kernel, architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("kernel", sorted(LAYER | LAYER_COTANGENT))
 def test_rows_of_neurons_are_loaded_and_stored_whole(kernel, architecture):
-    """Every row of a thread's neurons in one access: 16 bytes where it has 4 in float32, or 2 in float64."""
+    """One access for each row of a thread's neurons: 16 bytes for 4 neurons in float32 or 2 in float64."""
     dtype, (lanes, steps) = (LAYER | LAYER_COTANGENT)[kernel]
     bits = str(8 * BYTES[dtype] * lanes)
     used = operations(kernel, architecture)
@@ -64,7 +64,7 @@ def test_registers_of_the_elementwise_kernels(kernel, architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("kernel", sorted(DERIVATIVE))
 def test_registers_of_the_higher_orders(kernel, architecture):
-    """They are bound by arithmetic in double, and the sigmoid's spill with registers for 8 blocks."""
+    """Higher orders are bound by double arithmetic, and with registers for 8 blocks the sigmoid's kernels spill."""
     assert blocks_of_128(resources()[kernel, architecture]["REG"]) >= 4
 
 
@@ -83,7 +83,7 @@ def test_global_memory_is_known_to_be_global(kernel, architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("count", COUNTS, ids=lambda count: f"{count.kernel}-{count.label}")
 def test_instructions(count, architecture):
-    """Counted on a path whose accesses have their full width; there is none if the compiler has split them."""
+    """Counts need a path with full-width accesses. If the compiler split the accesses, there is no such path."""
     instructions = measured(count, architecture)
     assert instructions is not None
     assert instructions <= count.bound_for(architecture)
@@ -95,7 +95,7 @@ def test_the_page_has_the_counts_of_this_module():
 
 
 def test_subnormals_are_kept():
-    """Else a GPU would differ from a CPU."""
+    """Otherwise GPU results would differ from CPU results."""
     ptx = cuobjdump("-ptx")
     assert "fma.rn.f32" in ptx
     assert ".ftz" not in ptx

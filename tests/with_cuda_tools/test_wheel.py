@@ -1,4 +1,4 @@
-"""The wheel with the CUDA module: what it asks of a system, and that it asks for no driver."""
+"""The wheel with the CUDA module: system requirements, size, and import without a driver."""
 
 import os
 import re
@@ -20,13 +20,13 @@ def test_auditwheel_finds_nothing_foreign():
 
 
 def test_its_size():
-    """What ships, without the modules for the tests: three architectures and PTX, compressed, and CUDA's runtime."""
+    """The size of the wheel without test modules: compressed code for three architectures, PTX and CUDA's runtime."""
     with zipfile.ZipFile(WHEEL) as wheel:
         shipped = [entry.compress_size for entry in wheel.infolist() if entry.filename.startswith("spikegrad/")]
     assert sum(shipped) < 8_000_000
 
 
 def test_it_imports_without_a_driver():
-    """As it has been here: there is none, and none was loaded."""
+    """This machine has no driver, and the import loaded none."""
     assert _cuda.targets()
     assert "libcuda.so" not in Path("/proc/self/maps").read_text()

@@ -1,4 +1,4 @@
-"""XLA:GPU compiles for four H100s that are not there: our calls are in its program, and collectives are not."""
+"""XLA:GPU compiles for four simulated H100s. The programs contain spikegrad's calls and no collectives."""
 
 import re
 from functools import partial
@@ -14,7 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from spikegrad import ffi_targets
 
-# An H100 SXM5, 80 GB, as its data sheet has it. Without the versions XLA takes the driver for one that cannot capture.
+# An H100 SXM5, 80 GB, from its data sheet. Without the versions, XLA assumes a driver that cannot capture graphs.
 H100 = """
 gpu_device_info {
   cuda_compute_capability { major: 9 minor: 0 }
@@ -93,7 +93,7 @@ def test_shard_map(case, devices, spec):
 
 
 def test_a_call_that_says_nothing_of_its_sharding_is_gathered(devices):
-    """Or the tests above would pass whatever happened."""
+    """A control: without sharding attributes XLA gathers, so the tests above can fail."""
     m = Mesh(np.array(devices).reshape(2, 2), ("i", "j"))
     jax.ffi.register_ffi_target("control.heaviside.v1", ffi_targets.CUDA.targets()["spikegrad.heaviside.v1"], "CUDA")
 
@@ -105,7 +105,7 @@ def test_a_call_that_says_nothing_of_its_sharding_is_gathered(devices):
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32], ids=lambda d: d.__name__)
 def test_a_training_step(case, devices, dtype):
-    """A recurrent layer and its gradient, sharded over the batch: our calls, and the one all-reduce of the gradient."""
+    """A recurrent layer and its gradient, sharded over the batch: spikegrad's calls and a single all-reduce."""
     spike = case.make()
     m = Mesh(np.array(devices), ("batch",))
 
@@ -130,13 +130,13 @@ def test_a_training_step(case, devices, dtype):
         }
     )
     assert set(COLLECTIVE.findall(text)) <= {"all-reduce"}
-    # What is left of each device: 8 of 32.
+    # The part of each device: 8 of 32.
     assert "[8,64,1]{2,1,0} custom-call" in text
 
 
 @pytest.fixture
 def captured(dump):
-    """Compiles, and tells of each of our calls whether it is part of a CUDA graph."""
+    """A function that compiles, and returns for each spikegrad call whether it is part of a CUDA graph."""
 
     def run(f, *args):
         before = set(dump.iterdir())
@@ -156,7 +156,7 @@ def captured(dump):
 
 
 def test_calls_are_captured_in_cuda_graphs(case, devices, captured):
-    """What decides is the trait that our handlers were registered with."""
+    """Calls are captured because the handlers are registered with the trait for command buffers."""
     spike = case.make()
 
     def five_in_a_row(x):
@@ -181,7 +181,7 @@ def test_without_kernels_there_is_no_call(case, devices):
 
 
 def lif_and_gradient(case, **options):
-    """The layer's outputs and all of its gradients, with a cotangent for each output."""
+    """The layer's outputs and all its gradients, with a cotangent for each output."""
 
     def f(current, decay, threshold, v0, spikes_bar, v_bar):
         layer = partial(spikegrad.lif, surrogate=case.make(), **options)
@@ -192,7 +192,7 @@ def lif_and_gradient(case, **options):
 
 
 def lif_operands(mesh, spec):
-    """Current, decay, threshold, v0, and the cotangents of spikes and v_final."""
+    """current, decay, threshold, v0, and the cotangents of spikes and v_final."""
     current = array(mesh, spec, (32, 64, 16))
     state = array(mesh, P(*spec[1:]), (64, 16))
     return current, *[state] * 3, current, state
@@ -220,7 +220,7 @@ def test_lif_sharded_over_time_is_gathered(case, devices):
     text = compiled(lif_and_gradient(case), current, *others)
     assert set(calls(text)) == of_lif(case)
     assert "all-gather" in COLLECTIVE.findall(text)
-    # All of time, and what is left of the neurons.
+    # All steps of time, and this device's part of the neurons.
     assert re.search(r"f32\[32,32,16,1\]\S* custom-call|f32\[32,32,16,1\][^=]*\) custom-call", text)
 
 
@@ -234,7 +234,7 @@ def test_lif_forward_mode(case, mesh):
 
 
 def test_lif_is_captured_in_cuda_graphs(case, devices, captured):
-    """Three layers and back: XLA makes no graph of fewer than five kernels."""
+    """Three layers with gradients, because XLA needs at least five kernels for a graph."""
 
     def three_in_a_row(current, spikes_bar):
         def f(x):

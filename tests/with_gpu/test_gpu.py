@@ -1,4 +1,4 @@
-"""What only a GPU can show. Skipped where there is none; with SPIKEGRAD_REQUIRE_GPU=1 they fail there instead."""
+"""Tests that need a GPU. Without one they are skipped, or fail if SPIKEGRAD_REQUIRE_GPU=1."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def cpu(*arrays):
 
 
 def assert_same_on_cpu(f, *operands):
-    """To the bit, but for the sign and payload of a NaN."""
+    """Compare bits with the CPU, except for the sign and payload of NaN."""
     both = jax.jit(f)(*operands), jax.jit(f)(*cpu(*operands))
     for actual, expected in zip(*map(jax.tree.leaves, both), strict=True):
         actual, expected = np.asarray(actual), np.asarray(expected)
@@ -47,10 +47,10 @@ def test_the_compiled_program_holds_our_calls(case):
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("size", [1, 7, 8, 1000, 4099, 1_000_003])
 def test_values_are_those_of_the_cpu_to_the_bit(case, dtype, size, x64):
-    """The same arithmetic, fused multiply-add for fused multiply-add (on a CPU that has one)."""
+    """Both devices do the same arithmetic, with the same fused multiply-adds (if the CPU has FMA)."""
     keys = jax.random.split(jax.random.key(size), 2)
     x, t = (2 * jax.random.normal(key, (size,), dtype) for key in keys)
-    if size > len(SPECIAL):  # every special x with every special t
+    if size > len(SPECIAL):  # all pairs of special x and special t
         pairs = np.array(list(itertools.product(SPECIAL, SPECIAL))[: size // 2]).T
         with np.errstate(over="ignore"):
             special = pairs.astype(x.dtype)
@@ -70,7 +70,7 @@ def test_values_are_those_of_the_cpu_to_the_bit(case, dtype, size, x64):
 @pytest.mark.parametrize("order", ["charge_fire_reset", "reset_undecayed", "fire_charge"])
 @pytest.mark.parametrize("steps, neurons, every", [(1, 1, None), (100, 1000, None), (37, 131_073, 5), (2000, 3, 2000)])
 def test_a_lif_layer_is_that_of_the_cpu_to_the_bit(case, dtype, order, steps, neurons, every, x64):
-    """The last of these sizes is a segment that shared memory does not hold."""
+    """The segment of the last size does not fit into shared memory."""
     rng = np.random.default_rng(steps)
     wide = jnp.float64 if dtype == jnp.float64 else jnp.float32
     x, x_dot, spikes_bar = (jnp.asarray(rng.standard_normal((steps, neurons)), dtype) for _ in range(3))
@@ -99,7 +99,7 @@ def test_parameters_that_were_just_computed_on_the_device(case):
 
 
 def test_a_scan_as_a_cuda_graph_or_without(case):
-    """The calls may be captured: gpu_check runs this with command buffers for custom calls, and without any."""
+    """gpu_check runs this test with command buffers for custom calls, and without command buffers."""
     spike = case.make()
 
     def loss(x):
@@ -119,17 +119,17 @@ def test_a_scan_as_a_cuda_graph_or_without(case):
 
 
 def test_no_elements(case):
-    """Nothing is launched, in a graph either."""
+    """No kernel is launched, inside a CUDA graph or outside."""
     gradient = jax.jit(jax.grad(lambda x: case.make()(x).sum()))
     assert gradient(jnp.zeros((0, 3))).shape == (0, 3)
 
 
 def test_more_elements_than_int32_counts():
     size = 2**31 + 8
-    # x, its parts and the spikes, 4 GiB each. The cards that gpu_check is for have 80 GiB and more.
+    # x, its parts and the spikes, 4 GiB each. GPUs for gpu_check have at least 80 GiB.
     if not is_required(GPU) and jax.devices()[0].memory_stats()["bytes_limit"] < 8 * size:
         pytest.skip(f"needs 16 GiB of the GPU's memory ({GPU}=1 makes this fail)")
     x = jnp.concatenate([jnp.zeros(size - 1, jnp.float16), jnp.full(1, -1, jnp.float16)])
     spikes = jax.jit(spikegrad.GaussianGrad())(x)
-    # By `lax.slice`, whose bounds are static: outside of jit indexing makes arrays of them, which are int32.
+    # `lax.slice` has static bounds. Indexing outside jit would turn them into int32 arrays.
     np.testing.assert_array_equal(lax.slice(spikes, (size - 9,), (size,)), [1] * 8 + [0])

@@ -1,19 +1,19 @@
-"""The builds that the tests of this folder run: the Python that builds, and its environment."""
+"""Builds for the tests of this folder: commands, Python and environment variables."""
 
 import os
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / os.environ["SPIKEGRAD_BUILD_PYTHON"]  # the Makefile sets it: a Python with build-system.requires
+PYTHON = ROOT / os.environ["SPIKEGRAD_BUILD_PYTHON"]  # set by the Makefile: a Python with build-system.requires
 
 
 def build_environment(**variables):
-    """The environment, with these variables in place of every variable that brings compiler flags."""
+    """The environment, without any variable that sets compiler flags, plus these variables."""
     taken = {name: value for name, value in os.environ.items() if not name.startswith(("CMAKE_", "NVCC_", "SKBUILD_"))}
     for name in ("CXX", "CPPFLAGS", "CFLAGS", "CXXFLAGS", "LDFLAGS", "CUDAFLAGS"):
         taken.pop(name, None)
-    # cmake and ninja of the environment that builds.
+    # Use cmake and ninja from the build environment.
     return {**taken, "PATH": f"{PYTHON.parent}{os.pathsep}{taken['PATH']}", **variables}
 
 
@@ -30,6 +30,6 @@ def run(command, **variables):
 
 
 def pip_wheel(source, folder, *settings):
-    """The command that builds a wheel without CUDA, and without the network."""
+    """The command that builds a wheel without CUDA, offline."""
     command = [PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-build-isolation", "--no-deps"]
     return [*command, "--no-index", "--wheel-dir", folder, "-Ccmake.define.SPIKEGRAD_CUDA=OFF", *settings, source]

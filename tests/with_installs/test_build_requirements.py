@@ -1,4 +1,4 @@
-"""A build takes the headers of the oldest jaxlib that has a wheel for the Python that builds."""
+"""A build uses the headers of the oldest jaxlib with a wheel for this Python."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ def jaxlib_of(python):
 
 
 def jaxlibs_in_registry(*options):
-    """The versions of jaxlib that pip finds; none where it finds nothing or there is no network."""
+    """The versions of jaxlib that pip finds. Empty without a network."""
     command = [sys.executable, "-m", "pip", "index", "versions", "--retries=0", "--timeout=10", *options, "jaxlib"]
     output = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
     found = re.search(r"Available versions: (.*)", output)
@@ -35,7 +35,7 @@ def jaxlibs_in_registry(*options):
 @pytest.fixture(scope="module")
 def registry():
     if not jaxlibs_in_registry():
-        pytest.skip("pip finds no jaxlib at all: no network")
+        pytest.skip("pip finds no jaxlib, probably without a network")
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -1,4 +1,4 @@
-"""Compiler flags that make results wrong or the module crash on other CPUs never reach the compiler."""
+"""The build rejects compiler flags that give wrong results or a module that crashes on other CPUs."""
 
 import json
 import platform
@@ -35,7 +35,7 @@ needs_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of 
 
 
 def configure(folder, *options, cuda="OFF", **variables):
-    """Runs cmake as far as it goes without compiling; returns the status and the output as one line."""
+    """Run cmake's configuration. Returns the status and the output as one line."""
     nanobind = subprocess.check_output([PYTHON, "-m", "nanobind", "--cmake_dir"], text=True).strip()
     command = [PYTHON.parent / "cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, f"-DPython_EXECUTABLE={PYTHON}"]
     command += [
@@ -88,7 +88,7 @@ def test_every_variable_of_nvcc(tmp_path, variable):
     assert status != 0
     for flag in (*OF_NVCC, "-ffast-math", "-Ofast", "-march=native"):
         assert refused(flag, variable) in output
-    assert output.count(refused("--ftz=true", variable)) == 2  # it was given in both spellings
+    assert output.count(refused("--ftz=true", variable)) == 2  # one for each spelling
 
 
 def test_nvcc_flags_do_not_matter_without_a_cuda_module(tmp_path):
@@ -128,7 +128,7 @@ def test_harmless_flags_reach_the_compiler(tmp_path):
 
 @pytest.mark.parametrize("variable", ["CFLAGS", "CPPFLAGS"])
 def test_variables_that_cmake_does_not_read_for_c_plus_plus(tmp_path, variable):
-    """So that a flag in them is harmless."""
+    """A flag in such a variable has no effect."""
     status, output = configure(tmp_path, **{variable: "-ffast-math"})
     assert status == 0, output
     assert "-ffast-math" not in (tmp_path / "build.ninja").read_text()
@@ -137,7 +137,7 @@ def test_variables_that_cmake_does_not_read_for_c_plus_plus(tmp_path, variable):
 @needs_x86
 @pytest.mark.parametrize("march", ["x86-64", "nocona", "haswell", "skylake-avx512"])
 def test_the_baseline_needs_no_more_than_x86_64(tmp_path, march):
-    """Whatever -march a packager sets: conda sets nocona for every package."""
+    """A packager's -march has no effect. conda sets nocona for every package."""
     status, output = configure(tmp_path, CXXFLAGS=f"-march={march} -mtune=haswell -O2")
     assert status == 0, output
     checked = set()
@@ -158,7 +158,7 @@ def test_the_baseline_needs_no_more_than_x86_64(tmp_path, march):
     ["-ffast-math", "-funsafe-math-optimizations", "-ffinite-math-only", "-freciprocal-math", "-fno-signed-zeros"],
 )
 def test_a_flag_that_no_variable_shows_stops_the_compiler(flag):
-    """As from a compiler wrapper or a toolchain file."""
+    """A compiler wrapper or a toolchain file may add such a flag."""
     command = ["g++", "-std=c++17", "-fsyntax-only", "-x", "c++", ROOT / "csrc/math/scalar.h"]
     assert run(command).returncode == 0
     result = run([*command, flag])

@@ -1,4 +1,4 @@
-"""A wheel is built from a source tree that can't be written to, and works."""
+"""A wheel builds from a read-only source tree, and works."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from building import ROOT, pip_wheel, run
 
-# Root may write everywhere, but not without these capabilities.
+# Without these capabilities root can't write to read-only folders.
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
 CALL = """

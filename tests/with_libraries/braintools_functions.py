@@ -1,4 +1,4 @@
-"""The surrogates of braintools that spikegrad has too, and grids of their parameters."""
+"""The surrogates that both braintools and spikegrad have, and grids of their parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ GRIDS = {
 
 
 def exact(gradient):
-    """A step with this gradient whose rule holds at every order: its own value in the rule is the step again."""
+    """A step with this gradient at every order: the derivative rule is differentiable again."""
 
     @jax.custom_jvp
     def step(x):

@@ -1,4 +1,4 @@
-"""BrainPy: its neurons take the spike as `spk_fun`, and call it with arrays of BrainPy's own kind."""
+"""BrainPy: its neurons take the spike as `spk_fun`, and call it with BrainPy's own arrays."""
 
 import brainpy as bp
 import brainpy.math as bm

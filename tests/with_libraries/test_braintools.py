@@ -1,4 +1,4 @@
-"""Against `braintools.surrogate` 0.3.0 and 0.4.0: values, names, the convention in `compat`, and what differs."""
+"""`braintools.surrogate` 0.3.0 and 0.4.0: equal values and names, the convention in `compat`, and differences."""
 
 import itertools
 
@@ -25,7 +25,7 @@ POINTS = [
 def test_forward_gradient_and_names(x64, name, parameters):
     ours, other = getattr(spikegrad, name)(**parameters), getattr(theirs, name)(**parameters)
     np.testing.assert_array_equal(ours(X), other(X))
-    # Where three Gaussians cancel, and where their 1 - s does: 1e-12 of what there was.
+    # Where the Gaussians or the terms of 1 - s cancel, the error may be 1e-12 of the largest term.
     largest = np.abs(other.surrogate_grad(X)).max() if name != "GaussianGrad" else 0
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-300 + 1e-12 * largest)
     close(*[jax.vmap(jax.grad(f))(X) for f in (ours, other)])
@@ -77,7 +77,7 @@ def test_compat_for_a_surrogate_of_one_s_own(x64):
 
 @pytest.mark.parametrize("name, parameters", POINTS[::5], ids=str)
 def test_compat_gives_the_derivative_of_surrogate_grad_by_a_parameter(x64, name, parameters):
-    """With every release: in 0.2 and 0.3 it is the gradient of the output too."""
+    """The same for every release. In 0.2 and 0.3 the gradient of the output equals this derivative."""
     ours = jax.grad(lambda p: (getattr(compat, name)(**p)(X) * np.cos(X)).sum())(parameters)
     other = jax.grad(lambda p: (getattr(theirs, name)(**p).surrogate_grad(X) * np.cos(X)).sum())(parameters)
     assert any(abs(gradient) > 1e-3 for gradient in other.values())
@@ -97,7 +97,7 @@ INTEGERS = {
 @pytest.mark.parametrize("x", INTEGERS.values(), ids=INTEGERS)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_integers(name, x):
-    """They become the default float here and in 0.4. Version 0.3 keeps the dtype of arrays."""
+    """Integers become the default float in spikegrad and in 0.4. Version 0.3 keeps the dtype of arrays."""
     for module in (spikegrad, compat):
         for spikes in (getattr(module, name)()(x), getattr(module, FUNCTIONS[name])(x)):
             assert spikes.dtype == np.float32
@@ -141,7 +141,7 @@ def test_the_second_derivative(x64):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_second_derivative_through_two_spikes(x64, name):
-    """braintools 0.4.0 leaves out what the second spike owes to the first one's derivative."""
+    """braintools 0.4.0 omits the term of the second spike that comes from the first spike's derivative."""
     ours, other = getattr(spikegrad, name)(), getattr(theirs, name)()
     x, g = 0.3, other.surrogate_grad
     curvature = jax.grad(g)

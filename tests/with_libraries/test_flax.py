@@ -95,7 +95,7 @@ def test_a_training_step(step, spike):
 
 @pytest.mark.parametrize("spike", OURS, ids=repr)
 def test_equal_modules_are_one_static_argument(spike):
-    """A linen module is a dataclass: with an equal spike it is equal, and one trace serves both."""
+    """Linen modules are dataclasses. Modules with equal spikes are equal, so jit traces once."""
     traces = []
 
     def run(model, params, xs):
@@ -112,7 +112,7 @@ def test_equal_modules_are_one_static_argument(spike):
 
 
 class Learned(nnx.Module):
-    """The layer's states and the surrogate's parameters are `nnx.Param`."""
+    """A layer whose states and surrogate parameters are `nnx.Param`."""
 
     def __init__(self, wrap=nnx.Param):
         self.decay, self.threshold = wrap(jnp.full(NEURONS, 0.9)), wrap(jnp.ones(NEURONS))
@@ -126,7 +126,7 @@ class Learned(nnx.Module):
 
 
 def test_params_are_operands():
-    """As they are, without `.value` or `[...]`."""
+    """`nnx.Param` is accepted without `.value` or `[...]`."""
     xs = jnp.asarray(np.random.default_rng(0).standard_normal((5, NEURONS)), jnp.float32)
     loss = lambda model: (model(xs) * jnp.cos(xs)).sum()
     gradients = nnx.jit(nnx.grad(loss))(Learned())

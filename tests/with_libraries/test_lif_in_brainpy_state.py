@@ -1,8 +1,8 @@
-"""`lif` against brainpy.state's LIF: charge, fire, reset, where the reset is done as the next step begins.
+"""`lif` against brainpy.state's LIF: charge, fire, reset. brainpy.state does the reset at the start of the next step.
 
-The state that it keeps is therefore the membrane before the reset, and the one that it starts from is reset as well. It
-charges by exponential Euler, `u = decay v + (1 - decay) R x` with `decay = exp(-dt / tau)`, and hands its spike
-`(u - V_th) / V_th` (where V_reset is 0): for a Gaussian the same as one V_th times as wide on `u - V_th`.
+So its state is the membrane before the reset, and its first state is reset too. It charges by exponential Euler: `u =
+decay v + (1 - decay) R x` with `decay = exp(-dt / tau)`. Its spike function is called with `(u - V_th) / V_th` (if
+V_reset is 0). For a Gaussian this equals a Gaussian of V_th times the width, applied to `u - V_th`.
 """
 
 import brainpy.state
@@ -17,7 +17,7 @@ THRESHOLD, SIGMA = 0.8, 0.5
 
 
 def given_by(dtype):
-    """With a time constant instead of the decay, and one threshold for all neurons, as one surrogate serves all."""
+    """Operands with a time constant instead of the decay. All neurons have one threshold and one surrogate."""
     given = arguments(dtype)
     return {"current": 4 * given["current"], "tau": -1 / np.log(given["decay"]), "v0": given["v0"]}
 
@@ -70,7 +70,7 @@ def test_soft_reset(x64, dtype):
 
 
 def test_hard_reset_but_for_its_gradient(x64):
-    """Its `u - stop_gradient(u) s` has the derivative `1 - u s'`, where a reset to zero has `1 - s - u s'`."""
+    """Its `u - stop_gradient(u) s` has the derivative `1 - u s'`, but a reset to zero has `1 - s - u s'`."""
     given = given_by("float64")
     expected = differentiated(theirs("hard"), given)
     gradients, expected.gradients = expected.gradients, {}

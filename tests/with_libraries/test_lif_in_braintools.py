@@ -1,4 +1,4 @@
-"""`lif` with the objects of `braintools.surrogate`: on the kernels, with the gradient of a `lax.scan` over them."""
+"""`lif` with objects of `braintools.surrogate` runs on the kernels, and has the gradient of a `lax.scan`."""
 
 import braintools
 import braintools.surrogate as theirs
@@ -63,7 +63,7 @@ def test_on_the_kernels(name, parameters):
 
 
 def by_loop(spike):
-    """Unrolled, since jax drops a custom rule in the second derivative of a scan."""
+    """An unrolled layer. In the second derivative of a scan jax drops custom rules."""
 
     def run(x):
         v, spikes = jnp.asarray(V0), []
@@ -78,7 +78,7 @@ def by_loop(spike):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_second_derivatives_are_the_true_ones(name):
-    """A scan over the objects has others: 0 before 0.4, and without the terms of the reset in 0.4."""
+    """A scan over the objects gives 0 before braintools 0.4, and omits the terms of the reset in 0.4."""
     spike = getattr(theirs, name)()
     second = lambda run: jax.jvp(pulled_back(run), (CURRENT,), (CURRENT,))[1]
     got = second(by_lif(spike))

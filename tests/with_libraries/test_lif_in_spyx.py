@@ -1,6 +1,6 @@
-"""`lif` against spyx's neurons: LIF and IF fire on the membrane of the step before; PSU_LIF, unreset, charges first.
+"""`lif` against spyx's neurons. LIF and IF compare the previous step's membrane; PSU_LIF charges first, without reset.
 
-All of them take the current as it is.
+All of them add the current unscaled.
 """
 
 import jax

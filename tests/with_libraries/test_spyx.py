@@ -1,4 +1,4 @@
-"""spyx: its neurons take the spike as `activation`. It forwards `x > 0` where we forward `x >= 0`."""
+"""spyx: its neurons take the spike as `activation`. spyx's own spikes are `x > 0`, spikegrad's are `x >= 0`."""
 
 import braintools.surrogate
 import jax

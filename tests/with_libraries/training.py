@@ -1,4 +1,4 @@
-"""What the tests of each library share: currents, and the comparison of one training step on two spikes."""
+"""Shared by the tests of each library: currents, and the comparison of one training step with two spikes."""
 
 import braintools.surrogate
 import jax
@@ -14,7 +14,7 @@ def currents(scale):
 
 
 def plain(spike):
-    """The same step and gradient in `jax.numpy`, for libraries that have no surrogate of their own."""
+    """The same step and gradient in `jax.numpy`, for libraries without such a surrogate."""
     gradient = getattr(braintools.surrogate, type(spike).__name__)().surrogate_grad
 
     @jax.custom_vjp
@@ -26,9 +26,9 @@ def plain(spike):
 
 
 def assert_same_step(ours, theirs):
-    """(outputs, gradients) of one step each: equal outputs, as the spikes are, and gradients equal but for rounding."""
+    """Compare (outputs, gradients) of one step: equal outputs, and gradients that are equal up to rounding."""
     np.testing.assert_array_equal(ours[0], theirs[0])
-    assert np.ptp(theirs[0]) > 0, "nothing spikes, so that this shows nothing"
+    assert np.ptp(theirs[0]) > 0, "no neuron spikes, so the test shows nothing"
     pairs = list(zip(jax.tree.leaves(ours[1]), jax.tree.leaves(theirs[1]), strict=True))
     assert any(np.abs(expected).max() > 1e-3 for _, expected in pairs)
     for actual, expected in pairs:

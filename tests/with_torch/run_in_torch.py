@@ -1,4 +1,4 @@
-"""What the tests of torch's libraries share: the Gaussian as a surrogate, and a run with its gradients."""
+"""Shared by the tests of torch libraries: the Gaussian surrogate, and a run with gradients."""
 
 import torch
 from other_libraries import Run, weights
@@ -7,7 +7,7 @@ SIGMA, ALPHA = 0.5, 0.5
 
 
 class GaussianSpike(torch.autograd.Function):
-    """The step with the gradient of `spikegrad.GaussianGrad()`, by torch's own normal density."""
+    """The step with the gradient of `spikegrad.GaussianGrad()`, computed from torch's normal density."""
 
     @staticmethod
     def forward(ctx, x):
@@ -21,9 +21,9 @@ class GaussianSpike(torch.autograd.Function):
 
 
 def differentiated_in_torch(neuron, arguments):
-    """The run of a neuron in torch, as `spike_by_spike.differentiated` runs one in jax.
+    """Run a neuron in torch, like `other_libraries.differentiated` in jax.
 
-    The gradients of what does not require one, since the neuron holds it as a number, are left out.
+    Arguments that the neuron holds as plain numbers have no gradient and are left out.
     """
     arguments = {name: torch.tensor(value, requires_grad=True) for name, value in arguments.items()}
     spikes, membrane, final = neuron(**arguments)

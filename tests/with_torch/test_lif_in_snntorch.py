@@ -1,7 +1,7 @@
 """`lif` against snnTorch's Leaky.
 
-Its state is the membrane that was compared with the threshold. The next step resets it: to zero before it decays, or by
-the threshold, which does not decay; and always detached. With `reset_delay=False` the step itself resets it, and not
+Its state is the membrane that was compared with the threshold. The next step resets it, always detached: to zero before
+the decay, or by the undecayed threshold. With `reset_delay=False` the same step resets it, and the reset is not
 detached.
 """
 
@@ -48,7 +48,7 @@ def test_reset_undecayed(x64, dtype, reset):
 
 @both_dtypes
 def test_reset_to_zero_is_charge_fire_reset(x64, dtype):
-    """But for when it is done: its first state is still to be reset, and so is its last."""
+    """Only the time of the reset differs: the first and the last state are not reset yet."""
     given = arguments(dtype)
 
     def ours(current, decay, threshold, v0):
@@ -67,7 +67,7 @@ def test_reset_to_zero_is_charge_fire_reset(x64, dtype):
 @both_dtypes
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 def test_reset_without_delay_is_charge_fire_reset(x64, dtype, reset):
-    """As long as one reset brings each membrane below the threshold: a reset that is still due is not done again."""
+    """Only if one reset brings each membrane below the threshold, because a due reset is not repeated."""
     given = arguments(dtype)
     below = 0.95 * given["threshold"]
     given["v0"] = np.minimum(given["v0"], below)
@@ -90,7 +90,7 @@ def test_its_own_surrogate(x64):
 
 
 def test_where_the_two_differ():
-    """At the threshold snnTorch's surrogates do not fire."""
+    """snnTorch's surrogates do not spike exactly at the threshold."""
     cell = snntorch.Leaky(beta=1.0, threshold=1.0, spike_grad=snntorch.surrogate.sigmoid())
     spikes, _ = cell(torch.ones(1), torch.zeros(1))
     assert spikes == 0

@@ -1,7 +1,7 @@
 """`lif` against SpikingJelly's neurons: charge, fire, reset, with the reset detached or not.
 
-`decay = 1 - 1 / tau`, and with `decay_input` the current is divided by tau. What SpikingJelly returns is the membrane
-after the reset.
+`decay = 1 - 1 / tau`. With `decay_input` the current is divided by tau. SpikingJelly returns the membrane after the
+reset.
 """
 
 import jax
@@ -23,7 +23,7 @@ def sequence(cell, current, v0):
 
 
 def with_membranes_after_reset(run, threshold, reset):
-    """As the library gives them, and what is compared with the threshold."""
+    """The run with membranes after the reset, as SpikingJelly returns them, and the membranes before the reset."""
     fires_on = run.membrane
     run.membrane = after_reset(run.membrane, run.spikes, threshold, reset)
     return run, fires_on
@@ -34,7 +34,7 @@ def with_membranes_after_reset(run, threshold, reset):
 @pytest.mark.parametrize("detach_reset", [False, True])
 @pytest.mark.parametrize("decay_input", [False, True])
 def test_parametric_lif_and_its_gradients(x64, dtype, reset, detach_reset, decay_input):
-    """Which learns `w`, the logit of 1 / tau; its spike is any function, and its threshold then any tensor."""
+    """The parametric neuron learns `w`, the logit of 1 / tau. It accepts any spike function and threshold tensor."""
     given = arguments(dtype)
     decay = given.pop("decay")
     given["w"] = np.log((1 - decay) / decay)
@@ -64,7 +64,7 @@ def test_parametric_lif_and_its_gradients(x64, dtype, reset, detach_reset, decay
 @pytest.mark.parametrize("detach_reset", [False, True])
 @pytest.mark.parametrize("cls, decay", [(neuron.LIFNode, 0.75), (neuron.IFNode, 1.0)])
 def test_lif_and_if_with_their_own_surrogate(x64, reset, detach_reset, cls, decay):
-    """Where SpikingJelly knows the surrogate, and in float32, its backward pass is written by hand too."""
+    """For its own surrogates in float32, SpikingJelly has a fused backward pass, too."""
     given = arguments("float32")
     given = {name: given[name] for name in ("current", "v0")}
     threshold = 0.75

@@ -1,6 +1,6 @@
-// The little of the CUDA runtime that csrc/cuda uses, on the host: compiled against this header in place of CUDA's own,
-// a kernel runs as plain C++, one host thread for each thread of a block and one block after the other, so that the
-// CPU's sanitizers see every access that it makes.
+// The parts of the CUDA runtime that csrc/cuda uses, for the host. With this header instead of CUDA's, a kernel runs as
+// plain C++. Each thread of a block is one host thread, and blocks run one after the other. So the CPU's sanitizers
+// check every access.
 #pragma once
 
 #include <barrier>
@@ -40,20 +40,19 @@ inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace launch_shim {
 
-// What a test sets in place of the threads a block that a launch asks for, with as many more or fewer blocks; 0 for
-// what it asks for.
+// Replaces the number of threads a block; the number of blocks is adapted. With 0, each launch decides.
 inline unsigned threads_of_launches;
 
-// Of the device. With 0, every layer has many neurons.
+// Of the simulated device. With 0, every layer counts as large.
 inline int multiprocessors = 2;
 
-// What the last launch asked for.
+// The configuration of the last launch.
 inline constexpr cudaLaunchConfig_t kNothing = {{0, 0, 0}, {0, 0, 0}, 0, nullptr};
 inline cudaLaunchConfig_t launched = kNothing;
 
 inline std::barrier<>* threads_of_block;
 
-// In place of an `extern __shared__` array.
+// Replaces an `extern __shared__` array.
 inline void* dynamic_shared_memory;
 
 }  // namespace launch_shim
@@ -83,13 +82,13 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     grid.x = (grid.x * block.x + launch_shim::threads_of_launches - 1) / launch_shim::threads_of_launches;
     block.x = launch_shim::threads_of_launches;
   }
-  // Allocated to the byte, for AddressSanitizer; as much a thread as was asked for, and NaN to begin with.
+  // Allocated exactly, for AddressSanitizer. The bytes per thread are as requested, filled with NaN.
   const size_t shared_bytes = config->dynamicSmemBytes / config->blockDim.x * block.x;
   const std::unique_ptr<char[]> shared(new char[shared_bytes]);
   std::memset(shared.get(), 0xff, shared_bytes);
   launch_shim::dynamic_shared_memory = shared.get();
-  // A thread that left a kernel early waits at the second barrier, not at the first: what would hang on the device
-  // hangs here.
+  // A thread that has left the kernel waits at `finished`, not at `synchronised`. So a kernel hangs here if
+  // it would hang on the device.
   std::barrier<> synchronised(block.x), finished(block.x);
   launch_shim::threads_of_block = &synchronised;
   const auto run = [&](unsigned thread) {
