@@ -106,8 +106,9 @@ def test_the_code_of(page, tmp_path, monkeypatch):
     if missing and not is_required("SPIKEGRAD_REQUIRE_LIBRARIES"):
         pytest.skip(f"needs {', '.join(missing)} (SPIKEGRAD_REQUIRE_LIBRARIES=1 makes this fail)")
     monkeypatch.chdir(tmp_path)
-    policy = current_policy()
     namespace = {"__name__": page.stem}
+    policy = current_policy()
+    spikegrad.use_kernels("auto")  # the default, which the pages describe
     try:
         for block in blocks:
             block.run(namespace)
