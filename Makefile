@@ -177,7 +177,7 @@ DOCS_NEEDS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))[
 	touch $@
 
 docs: .venv/docs/done
-	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/python -m mkdocs build --strict
 	@echo "built: out/docs/index.html"
 
 gallery: .venv/main/done

@@ -14,7 +14,6 @@ import importlib.util
 import io
 import itertools
 import math
-import os
 import re
 import textwrap
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import pytest
 import spikegrad
+from requirements import is_required
 from spikegrad.kernel_policy import current_policy
 
 pytestmark = pytest.mark.host_only
@@ -103,11 +103,12 @@ def test_the_code_of(page, tmp_path, monkeypatch):
     blocks = list(python_blocks(page))
     libraries = OTHER_LIBRARIES.intersection(name for block in blocks for name in block.imports())
     missing = sorted(name for name in libraries if importlib.util.find_spec(name) is None)
-    if missing and os.environ.get("SPIKEGRAD_REQUIRE_LIBRARIES") != "1":
+    if missing and not is_required("SPIKEGRAD_REQUIRE_LIBRARIES"):
         pytest.skip(f"needs {', '.join(missing)} (SPIKEGRAD_REQUIRE_LIBRARIES=1 makes this fail)")
     monkeypatch.chdir(tmp_path)
-    policy = current_policy()
     namespace = {"__name__": page.stem}
+    policy = current_policy()
+    spikegrad.use_kernels("auto")  # the default, which the pages describe
     try:
         for block in blocks:
             block.run(namespace)
