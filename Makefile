@@ -1,4 +1,4 @@
-# make demo | test | bench | lint: each sets up all it needs in .venv, and works offline once it has.
+# make demo | check | test | bench | lint: each sets up all it needs in .venv, and works offline once it has.
 #
 #   make demo      train spiking networks on handwritten digits and on voices; pictures in out/demo
 #   make check     run some tests seconds after an edit of Python or C++: make check T=tests/spike/test_contract.py
@@ -87,7 +87,7 @@ PYTEST := -m pytest -q -n auto
 	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt pybind11 cmake ninja jax==0.10.2 jaxlib==0.10.2
 	$(@D)/bin/python $(PIP) --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
 	  -Ccmake.define.SPIKEGRAD_CUDA=OFF -Ccmake.define.SPIKEGRAD_TESTING=ON -Cbuild.targets=_cpu -Cinstall.components=_cpu \
-	  --editable ".[test]"
+	  --editable ".[test,lint]"
 	touch $@
 
 # A pytest selection: files, folders, test::names and options.
@@ -179,16 +179,16 @@ docs: .venv/docs/done
 gallery: .venv/main/done
 	$(RUN) examples/gallery.py --out docs/gallery
 
-lint: .venv/main/done
-	.venv/main/bin/ruff check .
-	.venv/main/bin/ruff format --check .
-	.venv/main/bin/mypy
-	.venv/main/bin/clang-format --dry-run --Werror $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
+lint: .venv/check/done
+	.venv/check/bin/ruff check .
+	.venv/check/bin/ruff format --check .
+	.venv/check/bin/mypy
+	.venv/check/bin/clang-format --dry-run --Werror $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
-format: .venv/main/done
-	.venv/main/bin/ruff check --fix .
-	.venv/main/bin/ruff format .
-	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
+format: .venv/check/done
+	.venv/check/bin/ruff check --fix .
+	.venv/check/bin/ruff format .
+	.venv/check/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
 # One surrogate, as the rules are the same for all. Compiled without optimising, which saves a quarter of the time: neither a
 # version of jax nor a kernel policy changes what the optimisation is for.
@@ -206,8 +206,8 @@ policies: .venv/main/done
 	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) tests/spike/test_partitioning.py tests/process/test_threads.py $(ONE_SURROGATE)
 
 # Installing waits for the network and for one core: CI lets two environments at a time be made (make -j2).
-environments: .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done .venv/newest/done .venv/cuda/done \
-  .venv/asan/done .venv/tsan/done .venv/torch/done .venv/docs/done
+environments: .venv/check/done .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done \
+  .venv/newest/done .venv/cuda/done .venv/asan/done .venv/tsan/done .venv/torch/done .venv/docs/done
 
 # The sanitizers see the project's own code only; their runtimes have to be in the process before Python is.
 .venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
