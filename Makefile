@@ -80,12 +80,17 @@ PYTEST := -m pytest -q -n auto
 # The environment for work on the code: an editable installation, and a CPU module that ninja rebuilds in build/check.
 # A debug build compiles in a fifth of the time and has equal results. scikit-build-core could rebuild at each import
 # (editable.rebuild); then every process that a test starts would do so.
+# CMake finds the FFI headers of the oldest jaxlib before the jaxlib that runs the tests.
+WITH_HEADERS := PYTHONPATH=$(CURDIR)/.venv/check/headers
 .venv/check/done: pyproject.toml
 	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
 	test -x $(@D)/bin/python || "$(PYTHON311)" -m venv $(@D)
-	$(@D)/bin/python -c '$(BUILD_NEEDS)' | grep -v '^jaxlib' > $(@D)/requirements.txt
+	$(@D)/bin/python -c '$(BUILD_NEEDS)' > $(@D)/build.txt
+	grep '^jaxlib' $(@D)/build.txt > $(@D)/headers.txt
+	grep -v '^jaxlib' $(@D)/build.txt > $(@D)/requirements.txt
+	rm -rf $(@D)/headers && $(@D)/bin/python $(PIP) --no-deps --no-compile --target $(@D)/headers -r $(@D)/headers.txt
 	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt pybind11 cmake ninja jax==0.10.2 jaxlib==0.10.2
-	$(@D)/bin/python $(PIP) --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
+	$(WITH_HEADERS) $(@D)/bin/python $(PIP) --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
 	  -Ccmake.define.SPIKEGRAD_CUDA=OFF -Ccmake.define.SPIKEGRAD_TESTING=ON -Cbuild.targets=_cpu -Cinstall.components=_cpu \
 	  --editable ".[test,lint]"
 	touch $@
@@ -96,7 +101,7 @@ T ?= tests/spike/test_contract.py tests/neurons/test_lif.py -k "documented or do
 NEEDS_TEST_MODULES := $(findstring tests/kernels,$(T))
 check: export SPIKEGRAD_REQUIRE_TEST_MODULES := $(if $(NEEDS_TEST_MODULES),1)
 check: .venv/check/done
-	.venv/check/bin/cmake --build build/check --target $(if $(NEEDS_TEST_MODULES),all,_cpu)
+	$(WITH_HEADERS) .venv/check/bin/cmake --build build/check --target $(if $(NEEDS_TEST_MODULES),all,_cpu)
 	site=$$(.venv/check/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))'); \
 	  for component in _cpu $(if $(NEEDS_TEST_MODULES),testing); do \
 	    .venv/check/bin/cmake --install build/check --component $$component --prefix "$$site" > /dev/null; done
