@@ -1,4 +1,4 @@
-# make demo | test | bench | lint: each target installs its requirements into .venv. Later runs work offline.
+# make demo | check | test | bench | lint: each target installs its requirements into .venv. Later runs work offline.
 #
 #   make demo      train spiking networks on handwritten digits and spoken vowels; pictures in out/demo
 #   make check     run selected tests seconds after an edit of Python or C++: make check T=tests/spike/test_contract.py
@@ -79,17 +79,22 @@ $(eval $(call environment,libraries-newest,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.
 RUN := .venv/main/bin/python
 PYTEST := -m pytest -q -n auto
 
-# The environment for development: an editable installation, and a CPU module that ninja rebuilds in build/check. A
-# debug build compiles in a fifth of the time and gives equal results. editable.rebuild of scikit-build-core is off: it
-# would rebuild in every process that a test starts.
+# The environment for work on the code: an editable installation, and a CPU module that ninja rebuilds in build/check.
+# A debug build compiles in a fifth of the time and has equal results. scikit-build-core could rebuild at each import
+# (editable.rebuild); then every process that a test starts would do so.
+# CMake finds the FFI headers of the oldest jaxlib before the jaxlib that runs the tests.
+WITH_HEADERS := PYTHONPATH=$(CURDIR)/.venv/check/headers
 .venv/check/done: pyproject.toml
 	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
 	test -x $(@D)/bin/python || "$(PYTHON311)" -m venv $(@D)
-	$(@D)/bin/python -c '$(BUILD_NEEDS)' | grep -v '^jaxlib' > $(@D)/requirements.txt
+	$(@D)/bin/python -c '$(BUILD_NEEDS)' > $(@D)/build.txt
+	grep '^jaxlib' $(@D)/build.txt > $(@D)/headers.txt
+	grep -v '^jaxlib' $(@D)/build.txt > $(@D)/requirements.txt
+	rm -rf $(@D)/headers && $(@D)/bin/python $(PIP) --no-deps --no-compile --target $(@D)/headers -r $(@D)/headers.txt
 	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt pybind11 cmake ninja jax==0.10.2 jaxlib==0.10.2
-	$(@D)/bin/python $(PIP) --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
+	$(WITH_HEADERS) $(@D)/bin/python $(PIP) --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
 	  -Ccmake.define.SPIKEGRAD_CUDA=OFF -Ccmake.define.SPIKEGRAD_TESTING=ON -Cbuild.targets=_cpu -Cinstall.components=_cpu \
-	  --editable ".[test]"
+	  --editable ".[test,lint]"
 	touch $@
 
 # A pytest selection: files, folders, test::names and options.
@@ -98,7 +103,7 @@ T ?= tests/spike/test_contract.py tests/neurons/test_lif.py -k "documented or do
 NEEDS_TEST_MODULES := $(findstring tests/kernels,$(T))
 check: export SPIKEGRAD_REQUIRE_TEST_MODULES := $(if $(NEEDS_TEST_MODULES),1)
 check: .venv/check/done
-	.venv/check/bin/cmake --build build/check --target $(if $(NEEDS_TEST_MODULES),all,_cpu)
+	$(WITH_HEADERS) .venv/check/bin/cmake --build build/check --target $(if $(NEEDS_TEST_MODULES),all,_cpu)
 	site=$$(.venv/check/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))'); \
 	  for component in _cpu $(if $(NEEDS_TEST_MODULES),testing); do \
 	    .venv/check/bin/cmake --install build/check --component $$component --prefix "$$site" > /dev/null; done
@@ -183,16 +188,16 @@ docs: .venv/docs/done
 gallery: .venv/main/done
 	$(RUN) examples/gallery.py --out docs/gallery
 
-lint: .venv/main/done
-	.venv/main/bin/ruff check .
-	.venv/main/bin/ruff format --check .
-	.venv/main/bin/mypy
-	.venv/main/bin/clang-format --dry-run --Werror $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
+lint: .venv/check/done
+	.venv/check/bin/ruff check .
+	.venv/check/bin/ruff format --check .
+	.venv/check/bin/mypy
+	.venv/check/bin/clang-format --dry-run --Werror $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
-format: .venv/main/done
-	.venv/main/bin/ruff check --fix .
-	.venv/main/bin/ruff format .
-	.venv/main/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
+format: .venv/check/done
+	.venv/check/bin/ruff check --fix .
+	.venv/check/bin/ruff format .
+	.venv/check/bin/clang-format -i $$(find csrc tests/csrc -name '*.h' -o -name '*.cc' -o -name '*.cu')
 
 # One surrogate is enough, because the rules are the same for all. Without XLA's optimisation tests take a quarter less
 # time. The optimisation level affects neither the jax version nor the kernel policy under test.
@@ -210,8 +215,8 @@ policies: .venv/main/done
 	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) tests/spike/test_partitioning.py tests/process/test_threads.py $(ONE_SURROGATE)
 
 # Installation waits for the network and for one core. So CI creates two environments at a time (make -j2).
-environments: .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done .venv/newest/done .venv/cuda/done \
-  .venv/asan/done .venv/tsan/done .venv/torch/done .venv/docs/done
+environments: .venv/check/done .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done \
+  .venv/newest/done .venv/cuda/done .venv/asan/done .venv/tsan/done .venv/torch/done .venv/docs/done
 
 # Sanitizers instrument only this project's code. Their runtimes must be loaded before Python starts.
 .venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)

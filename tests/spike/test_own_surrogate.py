@@ -15,7 +15,7 @@ from jax import export
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from spikegrad import Surrogate
-from spikegrad import surrogate as module
+from spikegrad import surrogate_base as module
 from spikegrad.compat import braintools
 
 

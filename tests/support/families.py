@@ -23,6 +23,7 @@ class Case:
     Attributes:
         g: g(x, **parameters) for mpmath numbers.
         parameters: by name, in the order of the function's arguments.
+        in_braintools: whether `spikegrad.compat.braintools` has the surrogate too.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Case:
     family: str
     parameters: dict[str, float]
     g: Callable[..., mpmath.mpf]
+    in_braintools: bool = True
 
     def __str__(self) -> str:
         return self.name
