@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-SHORTEST = 1e-3  # seconds; calls are repeated until the clock's overhead is negligible
+SHORTEST = 1e-3  # seconds a timing must last, by repetition, so that the clock's overhead is negligible
 WARM_UP = 2
 FEWEST_ROUNDS, MOST_ROUNDS = 7, 301
 

@@ -43,7 +43,7 @@ HUGE_PAGES = Setting(
     environment={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
     options=("--between", str(10**6), str(10**7)),
 )
-"""glibc requests huge pages for all memory. Smaller results don't fill a huge page; larger results gain as much."""
+"""glibc requests huge pages for all memory. Smaller results don't fill a huge page; larger ones gain about as much."""
 
 NO_HAND_OVER = Setting(
     "no hand-over",
