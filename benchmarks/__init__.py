@@ -1,1 +1,1 @@
-"""Speed and accuracy of spikegrad beside the same in `jax.numpy` and in braintools: `python -m benchmarks`."""
+"""Speed and accuracy of spikegrad, compared with `jax.numpy` and braintools: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Measures, prints and writes everything: `python -m benchmarks`; see `--help`."""
+"""Measure everything, print a report and write the files: `python -m benchmarks`. See `--help`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECTIONS = ("spike", "model", "unrolled", "lif", "accuracy", "import")
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and accuracy of spikegrad.")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="the folder to write to (out/bench)")
-    parser.add_argument("--quick", action="store_true", help="small tables in a minute or two, to try it")
+    parser.add_argument("--quick", action="store_true", help="small tables in one or two minutes, for a trial")
     parser.add_argument("--only", choices=SECTIONS, help="one section instead of all")
     return parser.parse_args(arguments)
 

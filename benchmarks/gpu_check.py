@@ -1,10 +1,11 @@
-"""Everything that only a GPU can show, in one command and eight minutes: `python -m benchmarks.gpu_check`.
+"""All checks that need a GPU, in one command and eight minutes: `python -m benchmarks.gpu_check`.
 
-It builds the package without network, or takes a wheel. It runs the tests that need a GPU, measures, runs
-compute-sanitizer and then the test-suite: the most valuable steps come first. Each step has a time limit of its own.
-The report is written anew after each. What fails is in the report and in the exit status.
+It builds the package offline, or installs a given wheel. It runs the tests that need a GPU, measures, runs
+compute-sanitizer and then the test suite. The most valuable steps come first. Each step has its own time limit. The
+report is rewritten after each step. Failures appear in the report and in the exit status.
 
-`--dry-run` does the same on a CPU with tiny sizes. It skips what needs a GPU and has a step that runs out of time.
+`--dry-run` does the same on a CPU with tiny sizes. It skips the steps that need a GPU, and includes a step that exceeds
+its time limit.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from benchmarks.reported.gpu_report import read_results, report
 from benchmarks.timing.steps import OUT_OF_TIME, Outcome, Step, run_steps
 
 ROOT = Path(__file__).parent.parent
-BUDGET = 465.0  # seconds for all steps: eight minutes, less what starting and reporting take
+BUDGET = 465.0  # seconds for all steps: eight minutes without start and report
 
-# Seconds. The test-suite, the last step, has the rest.
+# Seconds. The test suite, the last step, gets the remaining time.
 BUILD, INSTALL, GPU_TESTS, MEASUREMENTS, SPIKINGJELLY, SANITIZER = 110.0, 25.0, 90.0, 150.0, 35.0, 45.0
-STARTING = 15.0  # of the measurements: imports, and the driver
+STARTING = 15.0  # start of the measurements: imports and driver
 DRY_RUN_LIMIT = 120.0
 
 WITH_GRAPHS = "--xla_gpu_enable_command_buffer=FUSION,CUSTOM_CALL --xla_gpu_graph_min_graph_size=1"
@@ -45,7 +46,7 @@ def _quoted(*words: object) -> str:
 
 
 def _package(site: Path, build: Path, wheel: Path | None) -> Step:
-    """Installs into `site`. A build is for this card alone, which saves two thirds of the time."""
+    """Install into `site`. A build targets only this GPU's architecture, which saves two thirds of the time."""
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", site]
     if wheel:
         return Step("package: a given wheel", [_quoted(*install, wheel)], INSTALL, needed=True)
@@ -66,10 +67,11 @@ def gpu_steps(out: Path, wheel: Path | None) -> list[Step]:
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
     pytest = f"{_quoted(sys.executable)} -m pytest -q -p no:cacheprovider --maxfail=40"
-    # With CUDA graphs and without, side by side: together they have 14 of the 16 cores, most of them compiling.
+    # With and without CUDA graphs, in parallel. Together they use 14 of the 16 cores, mostly for compilation.
     graphs = [f"XLA_FLAGS='{flags}' {pytest} -n 7" for flags in (WITH_GRAPHS, WITHOUT_GRAPHS)]
-    # XLA's own probes of the driver fail as they should. An allocation of its own for each buffer lets memcheck see
-    # what goes beyond it; initcheck has to watch XLA's kernels too, which write what ours read.
+    # XLA's probes of the driver fail as expected, so API errors are not reported. With a separate allocation for each
+    # buffer, memcheck detects accesses beyond it. initcheck must also watch XLA's kernels, because they write the
+    # inputs of spikegrad's kernels.
     sanitizer = "compute-sanitizer --error-exitcode 1 --target-processes all --report-api-errors no"
     of_ours = "--kernel-regex kns=spikegrad"
     cases = f"{pytest} -m {GPU_ONLY} -k"
@@ -98,7 +100,7 @@ def gpu_steps(out: Path, wheel: Path | None) -> list[Step]:
 
 
 def dry_steps(out: Path, wheel: Path | None, build: bool) -> list[Step]:
-    """The same selections, programs and report on a CPU."""
+    """The steps of a dry run: the same selections, programs and report, on a CPU."""
     site = out / "site"
     on_cpu = {"JAX_PLATFORMS": "cpu"}
     if wheel or build:
@@ -106,12 +108,12 @@ def dry_steps(out: Path, wheel: Path | None, build: bool) -> list[Step]:
         on_cpu["PYTHONPATH"] = os.pathsep.join(map(str, (site, ROOT)))
     else:
         found = importlib.util.find_spec("spikegrad")
-        skipped = f"the installed one is taken: {found.origin}" if found else ""
+        skipped = f"uses the installed package: {found.origin}" if found else ""
         package = Step("package", ["echo 'spikegrad is not installed'; false"], 1.0, skipped=skipped, needed=True)
     rows = _quoted(sys.executable, "-m", "benchmarks.measured.gpu_rows", "--tiny", "--out", out / "rows.json")
     collect = f"{_quoted(sys.executable)} -m pytest -q -p no:cacheprovider --collect-only -m"
     return [
-        # First, since what an earlier step leaves of its time would be there for this one.
+        # This step comes first: an earlier step would add its unused time to this step's limit.
         Step("a step that is too slow", ["echo started; sleep 60"], 2.0, expected=OUT_OF_TIME),
         package,
         Step("GPU tests", [], 0, skipped=NEEDS_A_GPU),
@@ -157,10 +159,10 @@ def _end(number: int, frame: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/gpu_check"), help="the folder to write to")
-    parser.add_argument("--commit", help="what to call the commit, where this is no checkout")
+    parser.add_argument("--commit", help="the name of the commit, if this is not a checkout")
     parser.add_argument("--wheel", type=Path, help="a wheel with the CUDA module, instead of a build")
-    parser.add_argument("--dry-run", action="store_true", help="on a CPU, with tiny sizes and without what needs a GPU")
-    parser.add_argument("--build", action="store_true", help="build in a dry run too")
+    parser.add_argument("--dry-run", action="store_true", help="on a CPU, tiny sizes, without steps that need a GPU")
+    parser.add_argument("--build", action="store_true", help="build the package in a dry run, too")
     options = parser.parse_args()
     if options.wheel and not options.wheel.is_file():
         parser.error(f"there is no wheel {options.wheel}")
@@ -168,7 +170,7 @@ def main() -> None:
     out = options.out.resolve()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    signal.signal(signal.SIGTERM, _end)  # so that the commands of the step are ended too
+    signal.signal(signal.SIGTERM, _end)  # ends the commands of the current step, too
 
     about = _about(options.commit, options.dry_run)
     steps = dry_steps(out, wheel, options.build) if options.dry_run else gpu_steps(out, wheel)

@@ -1,13 +1,14 @@
-"""Trains a recurrent spiking network on handwritten digits, with `spikegrad.GaussianGrad` as its spike.
+"""Train a recurrent spiking network on handwritten digits, with `spikegrad.GaussianGrad` as its spike.
 
-The data are scikit-learn's 1,797 real digits of 8 x 8 pixels, a fifth of them held out. The network reads an image over
-time: first the top row and the left column, last the bottom row and the right column, each pair for a few steps. It has
-128 leaky integrate-and-fire neurons, which spike where their membrane reaches the threshold. That step has no useful
-derivative, so the gradient goes backwards through time by a Gaussian in its place. An epoch is one jitted call: a
-`lax.scan` over the minibatches, in it the gradient of a `lax.scan` over time.
+The data are scikit-learn's 1,797 real digits of 8 x 8 pixels; a fifth of them is held out. The network reads an image
+over time, a row and a column at once for a few steps: first the top row and the left column, last the bottom row and
+the right column. It has 128 leaky integrate-and-fire neurons, which spike if their membrane reaches the threshold. The
+step function has no useful derivative, so the backward pass uses a Gaussian instead. An epoch is one jitted call: a
+`lax.scan` over the minibatches, which contains the gradient of a `lax.scan` over time.
 
-Prints the accuracy on the held-out digits and the time of a training step with the kernels on and off, and draws the
-surrogate gradients, the training, and the spikes that one digit evokes. Takes less than a minute on two cores:
+The program prints the accuracy on the held-out digits, and the time of a training step with the kernels on and off. It
+draws the surrogate gradients, the training curves, and the spikes for one digit. It takes less than a minute on two
+cores:
 
     pip install . optax scikit-learn matplotlib tqdm
     python examples/digits.py --out out/demo
@@ -34,13 +35,13 @@ from turns import median_seconds
 PIXELS, CLASSES = 8, 10
 HIDDEN = 128
 STEPS_PER_ROW = 4
-LEAK, READOUT_LEAK = 0.9, 0.95  # what is left of a membrane after one step
+LEAK, READOUT_LEAK = 0.9, 0.95  # the share of the membrane that remains after one step
 THRESHOLD = 1.0
 
 BATCH = 64
 LEARNING_RATE = 5e-3
-PIXEL_NOISE = 0.15  # in training, so that 1,437 images are not learnt by heart
-RATE_COST = 5.0  # the network spikes sparsely if spikes cost something
+PIXEL_NOISE = 0.15  # in training, against overfitting to 1,437 images
+RATE_COST = 5.0  # a cost of spikes makes them sparse
 REQUIRED_ACCURACY = 0.95
 
 spike = spikegrad.GaussianGrad(sigma=0.5, alpha=0.5)
@@ -71,7 +72,7 @@ class Training(NamedTuple):
 
 
 def load_data() -> tuple[Digits, Digits]:
-    """The digits to train on and the fifth that is held out: always the same ones."""
+    """The training digits and the held-out fifth, with a fixed split."""
     digits = load_digits()
     images, labels = jnp.asarray(digits.images / 16, jnp.float32), jnp.asarray(digits.target)
     train, test = train_test_split(range(len(labels)), test_size=0.2, stratify=digits.target, random_state=0)
@@ -94,7 +95,7 @@ def initial_params(key: Array) -> Params:
 
 
 def as_sequence(images: Array) -> Array:
-    """Images (n, 8, 8) as what the 16 input lines carry, (time, n, 16): row t beside column t."""
+    """Convert images (n, 8, 8) to the values of the 16 input lines, (time, n, 16): row t beside column t."""
     rows_and_columns = jnp.concatenate([images, images.mT], axis=-1)
     return jnp.repeat(rows_and_columns.swapaxes(0, 1), STEPS_PER_ROW, axis=0)
 
@@ -120,7 +121,7 @@ def run_network(params: Params, images: Array) -> Neurons:
 
 
 def loss_function(params: Params, batch: Digits) -> Array:
-    """Cross-entropy of the readout at the last step, and a cost for neurons that spike much."""
+    """Cross-entropy of the readout at the last step, plus a cost for high spike rates."""
     neurons = run_network(params, batch.images)
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels(neurons.readout[-1], batch.labels)
     rates = neurons.spikes.mean(axis=(0, 1))
@@ -140,7 +141,7 @@ def train_step(
 def train_epoch(
     optimiser: optax.GradientTransformation, training: Training, data: Digits, key: Array
 ) -> tuple[Training, Array]:
-    """Once through the data in shuffled minibatches; the mean loss beside what was trained."""
+    """Train on the data once, in shuffled minibatches. Returns the new state and the mean loss."""
     shuffle_key, noise_key = jax.random.split(key)
     batches = len(data.labels) // BATCH
     order = jax.random.permutation(shuffle_key, len(data.labels))[: batches * BATCH].reshape(batches, BATCH)
@@ -187,7 +188,7 @@ def train(
 def time_train_step(
     optimiser: optax.GradientTransformation, training: Training, data: Digits, repeats: int = 100
 ) -> dict[bool, float]:
-    """Seconds of a training step, the median of many, with the kernels on (True) and off (False)."""
+    """The median time of a training step in seconds, with the kernels on (True) and off (False)."""
     arguments = training, Digits(data.images[:BATCH], data.labels[:BATCH]), jax.random.key(0)
     steps = {}
     for flag in (True, False):
@@ -221,8 +222,8 @@ def draw_pictures(folder: Path, params: Params, history: pictures.History, test_
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the pictures (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=50, help="how often to go through the data (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights, minibatches and noise (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=50, help="number of passes through the data (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights, minibatches and noise (%(default)s)")
     arguments = parser.parse_args()
     if arguments.epochs < 1:
         parser.error("--epochs must be at least 1")

@@ -1,4 +1,4 @@
-"""The pictures of `digits.py`: surrogate gradients, training curves, and the spikes that one digit evokes."""
+"""The pictures of `digits.py`: surrogate gradients, training curves, and the spikes for one digit."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from spikegrad import GaussianGrad
 
 INK, GREY, PALE = "#22313f", "#9aa5b1", "#e4e8ec"
 BLUE, ORANGE = "#2166ac", "#d6604d"
-SERIES = ["#9ecae1", "#4292c6", "#2166ac", "#08306b"]  # light to dark, with the parameter
+SERIES = ["#9ecae1", "#4292c6", "#2166ac", "#08306b"]  # light to dark with increasing parameter
 
 matplotlib.use("Agg")
 plt.rcParams.update(
@@ -53,7 +53,7 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def draw_surrogates(path: Path) -> Path:
-    """The gradients of `GaussianGrad` for some sigma and for some alpha."""
+    """The gradients of `GaussianGrad` for several values of sigma and alpha."""
     xs = jnp.linspace(-4, 4, 1000)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for sigma, colour in zip([0.3, 0.5, 1.0, 2.0], SERIES, strict=True):
@@ -91,7 +91,7 @@ def draw_training(path: Path, history: History) -> Path:
 
 
 class Decision(NamedTuple):
-    """The readout, which decides by its last step."""
+    """The readout. Its last step gives the prediction."""
 
     readout: np.ndarray  # (time, classes)
     label: int
@@ -106,7 +106,7 @@ class Decision(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What one digit evokes in the network."""
+    """The network's response to one digit."""
 
     image: np.ndarray  # (rows, columns)
     inputs: np.ndarray  # (time, input lines)
@@ -176,7 +176,7 @@ def draw_inputs(axes: Axes, response: Response) -> None:
 def draw_spikes(
     axes: Axes, spikes: np.ndarray, colours: np.ndarray, name: str = "Spikes", linewidth: float = 3.5
 ) -> None:
-    """The spikes (time, neurons), in each neuron's colour."""
+    """Draw the spikes (time, neurons), each neuron in its colour."""
     active = np.flatnonzero(spikes.any(axis=0))
     by_first_spike = active[np.argsort(spikes[:, active].argmax(axis=0), kind="stable")]
     times, rows = np.nonzero(spikes[:, by_first_spike])

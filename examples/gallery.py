@@ -1,8 +1,8 @@
-"""Draws docs/gallery: of each surrogate the spike, its gradient, the gradient's derivative and the smooth function.
+"""Draw docs/gallery: the spike of each surrogate, its gradient, the gradient's derivative and the smooth function.
 
     python examples/gallery.py
 
-The pictures are SVG, so that a change shows in a diff.
+The pictures are SVG, so that changes are visible in a diff.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from spikegrad import GaussianGrad, MultiGaussianGrad, Sigmoid, Surrogate
 
 INK, GREY, PALE = "#22313f", "#9aa5b1", "#e4e8ec"
-SERIES = ["#9ecae1", "#4292c6", "#08306b"]  # light to dark, with the parameter
+SERIES = ["#9ecae1", "#4292c6", "#08306b"]  # light to dark with increasing parameter
 
 matplotlib.use("Agg")
 plt.rcParams.update(
@@ -59,7 +59,7 @@ class Triangle(Surrogate):
 
 @dataclass(frozen=True)
 class FastSigmoid(Surrogate):
-    """The second."""
+    """The second example in the docstring of `Surrogate`."""
 
     slope: float
 
@@ -93,7 +93,7 @@ def draw(name: str, surrogates: dict[str, Surrogate], folder: Path) -> Path:
         axes.set(title=title, xlim=(-3, 3), xlabel="x")
         axes.grid()
 
-    # The step jumps; a line through it would not.
+    # Draw both sides separately, because a line through the jump would be wrong.
     for side in (x < 0, x >= 0):
         spikes = next(iter(surrogates.values()))(x[side])
         first.plot(x[side], np.asarray(spikes), color=INK, linewidth=1.6)

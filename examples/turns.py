@@ -1,4 +1,4 @@
-"""Times of calls that are to be compared with each other."""
+"""Interleaved timing of calls that are compared with each other."""
 
 import statistics
 import time
@@ -11,12 +11,12 @@ Name = TypeVar("Name")
 
 
 def median_seconds(calls: Mapping[Name, Callable[[], object]], repeats: int) -> dict[Name, float]:
-    """Seconds of each call until its results are there, the median of many."""
-    for call in calls.values():  # the first time differs from all others
+    """The median time of each call in seconds, until its results are computed."""
+    for call in calls.values():  # warm up: the first call includes compilation
         jax.block_until_ready(call())
     seconds: dict[Name, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
-        for name, call in calls.items():  # in turn, so that a disturbance meets all of them
+        for name, call in calls.items():  # interleaved, so that a disturbance affects all calls
             start = time.perf_counter()
             jax.block_until_ready(call())
             seconds[name].append(time.perf_counter() - start)

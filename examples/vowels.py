@@ -1,14 +1,15 @@
-"""Trains a network of `spikegrad.lif` layers to tell speakers apart, beside the same network by `lax.scan`.
+"""Train a network of `spikegrad.lif` layers to identify speakers, and the same network with `lax.scan` layers.
 
-The data are 640 real utterances of the Japanese vowels /ae/ by nine men (Kudo, Toyama and Shimbo, 1999), which sktime
-ships: 7 to 29 frames of 12 cepstral coefficients. Each frame is held for four steps of the network. Two layers of 128
-leaky integrate-and-fire neurons follow each other; every neuron learns how fast it forgets and where it fires. Since no
-layer hears itself, a layer is one matrix product over all steps at once and then one call of `spikegrad.lif`, which
-has the loop over time inside. What a user would write without it stands beside it: a `lax.scan` over the spike.
+The data are 640 real utterances of the Japanese vowels /ae/ by nine men (Kudo, Toyama and Shimbo, 1999), part of
+sktime. An utterance has 7 to 29 frames of 12 cepstral coefficients. Each frame lasts four steps of the network. The
+network has two layers of 128 leaky integrate-and-fire neurons. Every neuron learns its decay and its threshold. The
+layers have no recurrent connections. So a layer is one matrix product over all steps, followed by one call of
+`spikegrad.lif`, which contains the loop over time. For comparison, a second network uses a `lax.scan` over the spike
+instead, as users would write it without `spikegrad.lif`.
 
-Both networks are trained from the same weights on the same minibatches. Prints their accuracies on the utterances that
-the data's authors held out, and the time and memory of a training step; draws the training, these costs as utterances
-get longer, and the spikes that one utterance evokes. Takes less than a minute on two cores:
+Both networks train from the same weights on the same minibatches. The program prints their accuracies on the test
+utterances that the authors of the data held out, and the time and memory of a training step. It draws the training
+curves, the costs for longer utterances, and the spikes for one utterance. It takes less than a minute on two cores:
 
     pip install . matplotlib optax sktime tqdm
     python examples/vowels.py --out out/demo
@@ -37,22 +38,22 @@ FRAMES, COEFFICIENTS, SPEAKERS = 29, 12, 9
 HIDDEN = 128
 STEPS_PER_FRAME = 4
 READOUT_DECAY = 0.95
-INITIAL_DECAYS = 0.8, 0.98  # from neurons that forget within a frame to those that remember an utterance
+INITIAL_DECAYS = 0.8, 0.98  # from a memory of one frame to a memory of an utterance
 
-STRETCHES = 1, 2, 4  # how much longer an utterance is held to see what time costs
-SHOWN = 0  # the held-out utterance of which there is a picture
+STRETCHES = 1, 2, 4  # factors by which utterances are stretched to measure the cost of time
+SHOWN = 0  # index of the held-out utterance in the picture
 
 BATCH = 30
 LEARNING_RATE = 5e-3
-FRAME_NOISE = 0.3  # in training, so that 270 utterances are not learnt by heart
+FRAME_NOISE = 0.3  # in training, against overfitting to 270 utterances
 REQUIRED_ACCURACY = 0.95
-ALLOWED_DIFFERENCE = 0.03  # from the order of floating-point sums, which training makes much of
+ALLOWED_DIFFERENCE = 0.03  # rounding differs, and training amplifies the differences
 
 spike = spikegrad.GaussianGrad(sigma=0.5, alpha=0.5)
 
 
 class Utterances(NamedTuple):
-    frames: Array  # (n, FRAMES, COEFFICIENTS), of mean 0 and variance 1; silence first, so that all end together
+    frames: Array  # (n, FRAMES, COEFFICIENTS), mean 0, variance 1; starts with silence, so that all end together
     speakers: Array  # (n,)
 
 
@@ -78,10 +79,10 @@ class Params(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The loops over time: each takes currents of shape (time, n, neurons)."""
+    """The loops over time. Both take currents of shape (time, n, neurons)."""
 
     neurons: Callable[[Array, Array, Array], Array]  # the spikes, from current, decay and threshold
-    readout: Callable[[Array, float], Array]  # the membranes of neurons that never fire, from current and decay
+    readout: Callable[[Array, float], Array]  # the membranes of non-spiking neurons, from current and decay
 
 
 class Activity(NamedTuple):
@@ -100,7 +101,7 @@ def fused_neurons(current: Array, decay: Array, threshold: Array) -> Array:
 
 
 def fused_readout(current: Array, decay: float) -> Array:
-    # Without a reset the threshold decides about spikes alone, and nobody asks for them.
+    # Without a reset the threshold affects only the spikes, which are not used.
     _, _, membrane = spikegrad.lif(current, decay, threshold=1.0, reset=None, return_membrane=True)
     return membrane
 
@@ -132,7 +133,7 @@ def load_split(split: Literal["train", "test"]) -> tuple[list[np.ndarray], np.nd
 
 
 def load_data() -> tuple[Utterances, Utterances]:
-    """The utterances to train on and those that are held out, as the authors divided them."""
+    """The training and the held-out utterances, in the authors' split."""
     train, test = load_split("train"), load_split("test")
     every_frame = np.concatenate(train[0])
     mean, deviation = every_frame.mean(axis=0), every_frame.std(axis=0)
@@ -170,7 +171,7 @@ def initial_params(key: Array) -> Params:
 
 
 def as_sequence(frames: Array) -> Array:
-    """Frames (n, frames, coefficients) as the network hears them, (time, n, coefficients)."""
+    """Convert frames (n, frames, coefficients) to the network's input (time, n, coefficients)."""
     return jnp.repeat(frames.swapaxes(0, 1), STEPS_PER_FRAME, axis=0)
 
 
@@ -203,7 +204,7 @@ def train_step(
 def train_epoch(
     optimiser: optax.GradientTransformation, network: Network, training: Training, data: Utterances, key: Array
 ) -> tuple[Training, Array]:
-    """Once through the data in shuffled minibatches; the mean loss beside what was trained."""
+    """Train on the data once, in shuffled minibatches. Returns the new state and the mean loss."""
     shuffle_key, noise_key = jax.random.split(key)
     batches = len(data.speakers) // BATCH
     order = jax.random.permutation(shuffle_key, len(data.speakers))[: batches * BATCH].reshape(batches, BATCH)
@@ -244,7 +245,7 @@ def train(
 
 
 def measure(params: Params, data: Utterances, repeats: int = 48) -> dict[int, dict[str, pictures.Cost]]:
-    """What a training step of each network costs, by the number of steps in time."""
+    """The cost of a training step of each network, by the number of time steps."""
     optimiser = make_optimiser(1, data)
     training, key = Training(params, optimiser.init(params)), jax.random.key(0, impl="rbg")
     costs = {}
@@ -284,8 +285,8 @@ def response_to(params: Params, before: Params, frames: Array, speaker: Array) -
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the pictures (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=15, help="how often to go through the data (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights, minibatches and noise (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=15, help="number of passes through the data (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights, minibatches and noise (%(default)s)")
     arguments = parser.parse_args()
     if arguments.epochs < 1:
         parser.error("--epochs must be at least 1")
@@ -295,7 +296,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     train_data, test_data = load_data()
-    # Not jax's own generator, whose normal numbers take five seconds to compile in each function that draws some.
+    # rbg instead of jax's default generator: normal numbers from the default take five seconds to compile in each
+    # function.
     params_key, epochs_key = jax.random.split(jax.random.key(arguments.seed, impl="rbg"))
     before = initial_params(params_key)
     params, histories = {}, {}
@@ -309,7 +311,7 @@ def main() -> None:
         print(f"{name:>13}: test accuracy {share:.2%} of {len(test_data.speakers)} held-out utterances")
     costs = measure(params[FUSED], train_data)
     for steps, by_name in costs.items():
-        print(f"a training step over {steps} steps in time, {BATCH} utterances, 2 x {HIDDEN} neurons:")
+        print(f"a training step over {steps} time steps, {BATCH} utterances, 2 x {HIDDEN} neurons:")
         for name, cost in by_name.items():
             print(f"{name:>13}: {1e3 * cost.seconds:7.1f} ms, {cost.memory / 1e6:6.1f} MB of temporary memory")
 

@@ -1,4 +1,4 @@
-"""The pictures of `vowels.py`: training curves, what a training step costs, and the spikes of one utterance."""
+"""The pictures of `vowels.py`: training curves, the cost of a training step, and the spikes for one utterance."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-# The second is dashed, and drawn over the first where both are the same.
+# The second line is dashed and drawn over the first one, so that both stay visible where they coincide.
 STYLES = ({"color": BLUE, "linewidth": 2.4}, {"color": ORANGE, "linewidth": 1.6, "linestyle": "--"})
 
 
@@ -51,7 +51,7 @@ def draw_training(path: Path, histories: dict[str, History]) -> Path:
 
 
 class Cost(NamedTuple):
-    """Of one training step."""
+    """The cost of one training step."""
 
     seconds: float
     memory: int  # bytes of temporary memory
@@ -82,12 +82,12 @@ class LayerResponse(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What one utterance evokes in the network."""
+    """The network's response to one utterance."""
 
     frames: np.ndarray  # (time, coefficients)
     onset: int  # the step at which silence ends
     layers: list[LayerResponse]
-    votes: np.ndarray  # (neurons,): the weight from each of the last layer to the readout of the true class
+    votes: np.ndarray  # (neurons,): the weight from each neuron of the last layer to the readout of the true class
     decision: Decision
 
 
@@ -130,7 +130,7 @@ def draw_frames(axes: Axes, response: Response) -> None:
 
 
 def draw_learnt(axes: Axes, layer: LayerResponse, colours: np.ndarray, name: str) -> None:
-    """A line from where a neuron was before training to where it is after it."""
+    """Draw a line for each neuron, from its decay and threshold before training to their values after it."""
     for decays, thresholds, colour in zip(layer.decays.T, layer.thresholds.T, colours, strict=True):
         axes.plot(decays, thresholds, color=colour, linewidth=0.6)
     axes.scatter(layer.decays[1], layer.thresholds[1], s=14, color=colours, linewidths=0)

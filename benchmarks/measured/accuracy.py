@@ -1,15 +1,15 @@
-"""How far the derivatives of the spikes are from the true ones, in units in the last place.
+"""The errors of the spikes' derivatives, in units in the last place.
 
-The unit is the distance between neighbours of the dtype at the exact value, below the smallest normal number the
-distance of subnormals. The multi-Gaussian changes its sign, and near that nothing is relative to it: there the exact
-value stands for the sum of its terms' magnitudes. Order 0 is g(x), what a gradient multiplies with; order 1 is g'(x),
-the second derivative.
+The unit is the spacing of the dtype at the exact value; below the smallest normal number it is the spacing of
+subnormals. The multi-Gaussian changes sign, so its unit is the spacing at the sum of its terms' magnitudes. Order 0 is
+g(x), the factor of a gradient. Order 1 is g'(x), the second derivative.
 
-Normal results stand apart, since XLA flushes smaller ones to 0.
+Normal results are listed separately, because XLA flushes subnormal results to 0.
 
-The exact values: mpmath for float64, else NumPy's long double, which has 11 bits more than a float64.
+Exact values come from mpmath for float64. For smaller types they come from NumPy's long double, which has 11 bits more
+than float64.
 
-Run as a program it prints its table.
+As a program it prints its table.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Errors:
 
     Attributes:
         normal_ulp: where the exact value is a normal number of the dtype.
-        ulp: everywhere; infinite where NaN was returned.
-        relative: as `normal_ulp`, relative to the exact value.
-        worst_x: where `normal_ulp` is.
-        points: how many values of x were looked at.
+        ulp: everywhere. Infinite if the result was NaN.
+        relative: like `normal_ulp`, relative to the exact value.
+        worst_x: the x of `normal_ulp`.
+        points: the number of tested x.
     """
 
     surrogate: str
@@ -62,7 +62,7 @@ WIDTHS = {GAUSSIAN: SIGMA, MULTI_GAUSSIAN: S * SIGMA, SIGMOID: 1 / STEEPNESS}
 
 
 def _inputs(surrogate: str, dtype: str, quick: bool) -> Values:
-    """Both signs, up to where g is less than the smallest subnormal number; every value there is of half precision."""
+    """x of both signs, up to where g is below the smallest subnormal. For 16-bit types: every such x."""
     if dtype in ("float16", "bfloat16"):
         every = np.arange(1 << 16, dtype=np.uint16).view(jnp.dtype(dtype))
         return every[np.isfinite(every.astype(np.float32))]
@@ -76,12 +76,12 @@ def _inputs(surrogate: str, dtype: str, quick: bool) -> Values:
     return np.concatenate([np.linspace(-end, end, count), -magnitudes, magnitudes]).astype(dtype)
 
 
-# The functions that a closed form is made of, for long double or for mpmath.
+# Functions for the closed form, in long double or in mpmath.
 Exact = tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any], Any]
 
 
 def _terms(surrogate: str, x: Any, order: int, functions: Exact) -> list[Any]:
-    """What g or g' is the sum of."""
+    """The terms whose sum is g or g'."""
     exp, expm1, number, root_two_pi = functions
     if surrogate == SIGMOID:
         y = number(STEEPNESS) * abs(x)
@@ -106,9 +106,9 @@ def _terms(surrogate: str, x: Any, order: int, functions: Exact) -> list[Any]:
 
 
 def _exact_wide(surrogate: str, x: Values, order: int) -> tuple[Values, Values]:
-    """g or g' in long double, and what its error is relative to."""
+    """g or g' in long double, and the value that its error is relative to."""
     if np.finfo(np.longdouble).nmant < 63:
-        raise RuntimeError("NumPy's long double is no wider than float64 here, too narrow for a reference")
+        raise RuntimeError("NumPy's long double is no wider than float64 here, so it can't be the reference")
     root = np.longdouble("2.506628274631000502415765284811045253")  # sqrt(2 pi)
     functions: Exact = (np.exp, np.expm1, lambda v: np.longdouble(np.float32(v)), root)
     terms = _terms(surrogate, x.astype(np.float64).astype(np.longdouble), order, functions)
@@ -116,7 +116,7 @@ def _exact_wide(surrogate: str, x: Values, order: int) -> tuple[Values, Values]:
 
 
 def _exact_decimal(surrogate: str, x: Values, order: int) -> tuple[list[mpmath.mpf], list[mpmath.mpf]]:
-    """The same to 40 digits."""
+    """g or g' to 40 digits, and the value that its error is relative to."""
     with mpmath.workdps(40):
         functions: Exact = (mpmath.exp, mpmath.expm1, mpmath.mpf, mpmath.sqrt(2 * mpmath.pi))
         terms = [_terms(surrogate, mpmath.mpf(float(value)), order, functions) for value in x]
@@ -147,7 +147,7 @@ def _compare_wide(got: Values, exact: tuple[Values, Values], digits: int, lowest
 
 
 def _derivatives(spike: Spike) -> list[Callable[[Array], Array]]:
-    """g and g' by reverse mode."""
+    """g and g', computed in reverse mode."""
 
     def differentiated(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda x: vjp(function)(x, jnp.ones_like(x))
@@ -159,7 +159,7 @@ def _derivatives(spike: Spike) -> list[Callable[[Array], Array]]:
 def _measure_dtype(surrogate: str, dtype: str, quick: bool) -> list[Errors]:
     x = _inputs(surrogate, dtype, quick)
     info = jnp.finfo(dtype)
-    # As frexp counts them: a value is m 2^k with 0.5 <= m < 1, and a unit in its last place 2^(k - digits).
+    # Exponents as in frexp: a value is m 2^k with 0.5 <= m < 1, and a unit in its last place is 2^(k - digits).
     digits, lowest = info.nmant + 1, int(info.minexp) + 1
     found = []
     for order in ORDERS:

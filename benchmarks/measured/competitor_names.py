@@ -1,4 +1,4 @@
-"""The names of what is compared. A report of rows needs them, and neither jax nor spikegrad."""
+"""The names of competitors. Reports need them without jax and spikegrad."""
 
 GAUSSIAN, MULTI_GAUSSIAN, SIGMOID = "GaussianGrad", "MultiGaussianGrad", "Sigmoid"
 SURROGATES = (GAUSSIAN, MULTI_GAUSSIAN, SIGMOID)

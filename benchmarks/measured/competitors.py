@@ -1,4 +1,4 @@
-"""What is compared: spikegrad under each kernel policy, the plain formula, and braintools; and LIF layers."""
+"""The competitors: spikegrad under each kernel policy, the plain formula, braintools, and LIF layers."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from benchmarks.measured.competitor_names import (
     SIGMOID,
 )
 
-# Everybody's defaults.
+# The defaults of both spikegrad and braintools.
 SIGMA = ALPHA = 0.5
 H, S, SCALE = 0.15, 6.0, 0.5
 STEEPNESS = 4.0
 
 POLICIES: Mapping[str, Policy] = {AUTO: "auto", KERNELS: True, FUSED: False}
-"""Spikegrad under each kernel policy. `auto` is the default, and the one that the targets are about."""
+"""Spikegrad under each kernel policy. The targets apply to `auto`, the default."""
 
 SCAN, VMAP = "scan", "vmap of scan"
 SCANS: Mapping[str, int] = {SCAN: 1} | {f"scan unroll {steps}": steps for steps in (2, 4, 8)}
 OPPONENTS = (*SCANS, VMAP)
-"""How a user would write a layer: one step after the other, some steps at a time, or one neuron after the other."""
+"""A user's own layer: a scan over steps, an unrolled scan, or a vmap over neurons of a scan."""
 
 Spike = Callable[[Array], Array]
 Layer = Callable[[Array, ArrayLike, ArrayLike], Array]
@@ -43,10 +43,10 @@ Layer = Callable[[Array, ArrayLike, ArrayLike], Array]
 
 
 def under(policy: Policy, function: Callable[..., Array]) -> Callable[..., Array]:
-    """The function with its own kernel policy.
+    """The function under a kernel policy.
 
-    The policy is read when the function is traced, and its operations keep it through differentiation. So a call of
-    the compiled function takes no longer than without the block.
+    The policy is read when the function is traced, and its operations keep it through differentiation. So a call of the
+    compiled function takes no longer than without the policy block.
     """
 
     def traced(*arguments: ArrayLike) -> Array:
@@ -83,7 +83,7 @@ FORMULAS = {GAUSSIAN: _gaussian, MULTI_GAUSSIAN: _multi_gaussian, SIGMOID: _sigm
 
 
 def _formula(gradient: Spike) -> Spike:
-    """The step and the gradient in plain `jax.numpy`, in x's dtype, as a user would write them."""
+    """The step and its gradient in plain `jax.numpy`, in x's dtype, as users write them."""
 
     @jax.custom_vjp
     def spike(x: Array) -> Array:
@@ -109,7 +109,7 @@ def _braintools(surrogate: str) -> Spike | None:
 
 
 def spikes(surrogate: str = GAUSSIAN) -> dict[str, Spike]:
-    """The spikes of one surrogate by name, ours first; without braintools where that is not installed."""
+    """The spikes of one surrogate by name, spikegrad's first. braintools is left out if it is not installed."""
     ours = getattr(spikegrad, surrogate)()
     _require_kernel("spikegrad.heaviside", ours, jnp.zeros(1))
     found: dict[str, Spike] = {name: under(policy, ours) for name, policy in POLICIES.items()}
@@ -136,9 +136,9 @@ def _scan(spike: Spike, unroll: int, current: Array, decay: ArrayLike, threshold
         s = spike(u - threshold)
         return u - s * threshold, s
 
-    # The membrane in float32, as `spikegrad.lif` holds it: in half precision it would forget small currents. Converted
-    # outside of the loop, since inside XLA on CPUs converts the whole of a bfloat16 array at every step: 0.9 ms for
-    # 100 steps of 512 neurons instead of 0.08, 95 for 500 of 2048 instead of 1.4.
+    # The membrane is float32, as in `spikegrad.lif`: in half precision it would lose small currents. The conversion is
+    # outside the loop. Inside, XLA on CPUs converts the whole bfloat16 array at every step. Measured: 0.9 ms instead of
+    # 0.08 for 100 steps of 512 neurons, and 95 ms instead of 1.4 for 500 steps of 2048.
     x = current.astype(jnp.float32)
     _, spikes = lax.scan(step, jnp.zeros(x.shape[1:], x.dtype), x, unroll=unroll)
     return spikes.astype(current.dtype)
@@ -156,7 +156,7 @@ def _ours(current: Array, decay: ArrayLike, threshold: ArrayLike) -> Array:
 
 
 def layers() -> dict[str, Layer]:
-    """The layers by name, ours first; reset by subtraction, and the Gaussian of the default widths in all of them."""
+    """The layers by name, spikegrad's first. All reset by subtraction and use the default Gaussian."""
     _require_kernel("spikegrad.lif", _ours, jnp.zeros((1, 1)), 0.9, 1.0)
     spike = _formula(FORMULAS[GAUSSIAN])
     scans = {name: functools.partial(_scan, spike, unroll) for name, unroll in SCANS.items()}

@@ -1,12 +1,12 @@
-"""Measures spikegrad on a GPU: layers, models, the spike alone, and derivatives of higher order, all by device time.
+"""Measure spikegrad on a GPU by device time: layers, models, the spike alone, and derivatives of higher order.
 
 `python -m benchmarks.measured.gpu_rows --out FILE` writes the whole file after each row, so that an interrupted run
 leaves its results. Each section has its own share of the time, so that a slow section does not delay the others.
 gpu_check runs this module and reports its results.
 
-The share of a copy is the bytes that a call has to read and write at least, over its time, over the bandwidth of a
-copy. A layer's forward moves two arrays [T, N], its backward three and the checkpoints that it reads; they are held
-against a copy of 1e8 float32. The spike is held against a copy of its own operand.
+The share of a copy is the minimum of bytes that a call reads and writes, divided by its time and by a copy's bandwidth.
+A layer's forward moves two arrays [T, N]. Its backward moves three, and the checkpoints that it reads. Layers are
+compared with a copy of 1e8 float32, the spike with a copy of its own operand.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from benchmarks.timing.interleaved_timing import take_turns
 from benchmarks.timing.programs import compile_all
 
 COMPARED = (AUTO, KERNELS, FORMULA)
-COPIED = 10**8  # elements of the copy whose bandwidth layers are held against
+COPIED = 10**8  # elements of the copy that layers are compared with
 
-# Below this size inputs take turns, so that they come from memory and not from the cache (50 MB on an H100).
+# Smaller inputs are rotated, so that they come from memory and not from the cache (50 MB on an H100).
 ROTATED_BYTES, SETS = 200 * 10**6, 3
 
-MODEL_CALLS = 10  # a scan is some thousand kernels a call, each an event
+MODEL_CALLS = 10  # a scan has about a thousand kernels a call, and each is an event
 WALL_SECONDS = 0.5
 
 Arguments = tuple[Any, ...]
@@ -51,14 +51,14 @@ Arguments = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Extent:
-    """What is measured, in the order of its worth.
+    """The cases to measure, the most valuable first.
 
     Attributes:
         layers: (T, N, dtype).
         scans: (neurons, batch) of the recurrent model.
         unrolled: (T, N).
         spikes: (surrogate, dtype, elements).
-        orders: elements of the derivatives of order 1 and 2.
+        orders: elements for the derivatives of order 1 and 2.
         copied: elements of the copy.
     """
 
@@ -105,7 +105,7 @@ def _sets(size: int) -> int:
 def _timed(
     clock: DeviceClock, functions: Mapping[str, Function], sets: Sequence[Arguments], calls: int = CALLS
 ) -> tuple[dict[str, CallTime], dict[str, str], dict[str, Function]]:
-    """The times of all; which ones have the same program; and the compiled functions."""
+    """The times of all functions, which of them have equal programs, and the compiled functions."""
     compiled, timed_as = compile_all(functions, *sets[0])
     times = {name: clock(function, sets, calls) for name, function in compiled.items()}
     return {name: times[timed] for name, timed in timed_as.items()}, timed_as, compiled
@@ -116,7 +116,7 @@ def _layer(policy: str) -> Callable[[Array], Array]:
 
 
 def _of_pullback(structure: Any) -> Callable[[list[Array], Array], tuple[Array, ...]]:
-    """The backward alone: the leaves of the pullback, which the forward has computed, are its arguments."""
+    """The backward alone. The leaves of the pullback, which the forward computes, are its arguments."""
 
     def backward(kept: list[Array], cotangent: Array) -> tuple[Array, ...]:
         return jax.tree.unflatten(structure, kept)(cotangent)
@@ -132,7 +132,7 @@ def _layer_rows(clock: DeviceClock, steps: int, neurons: int, dtype: str) -> Ite
         ((CURRENT * _normal(2 * i, shape, dtype)).astype(dtype), _normal(2 * i + 1, shape, dtype))
         for i in range(_sets(array))
     ]
-    # Longer layers have the same program under both policies.
+    # Longer layers have equal programs under both policies.
     names = (AUTO, KERNELS) if steps <= UNROLLED_STEPS else (KERNELS,)
 
     def forward_and_backward(name: str) -> Function:
@@ -206,7 +206,7 @@ def _spike_rows(clock: DeviceClock, surrogate: str, dtype: str, size: int) -> It
 
 
 def _order_rows(clock: DeviceClock, size: int, order: int) -> Iterator[Row]:
-    """g' and g'' of the Gaussian as the plain formula, which XLA differentiates, and as our fused form has them."""
+    """g' and g'' of the Gaussian: the plain formula, differentiated by JAX, and spikegrad's fused form."""
     x = _normal(0, (size,), "float32")
 
     def derivative(g: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -225,7 +225,7 @@ class Section:
     """Cases that are measured one by one.
 
     Attributes:
-        share: of the time, unless earlier sections leave more.
+        share: the section's share of the time. Earlier sections may leave more.
     """
 
     title: str
@@ -297,7 +297,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="where to write the rows, as JSON")
     parser.add_argument("--seconds", type=float, default=135.0, help="the time for all sections (135)")
-    parser.add_argument("--tiny", action="store_true", help="tiny sizes, to try it on any device")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, for a trial on any device")
     options = parser.parse_args()
     if jax.default_backend() != "gpu" and not options.tiny:
         raise SystemExit(f"there is no GPU: jax found {jax.devices()}")

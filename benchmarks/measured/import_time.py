@@ -1,4 +1,4 @@
-"""What importing spikegrad costs beyond importing jax."""
+"""The time of `import spikegrad` after `import jax`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ print(time.perf_counter() - start)
 
 
 def measure(processes: int = 5) -> float:
-    """Seconds from jax imported to spikegrad imported; the median of fresh processes, after one that warms the disk."""
+    """Seconds of `import spikegrad` after `import jax`: the median of fresh processes, after a warm-up process."""
 
     def once() -> float:
         run = subprocess.run([sys.executable, "-c", _PROGRAM], check=True, capture_output=True, text=True)

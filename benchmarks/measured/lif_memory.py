@@ -1,6 +1,6 @@
-"""The memory that the gradient of a layer of leaky integrate-and-fire neurons takes, ours and the scan's.
+"""The memory of the gradient of a layer of leaky integrate-and-fire neurons, for spikegrad and for a scan.
 
-Nothing is run but one forward; the compiler says how much it allocates.
+Only one forward pass runs; the compiler reports the allocations.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Memory:
     """Bytes of one competitor.
 
     Attributes:
-        kept: what the pullback holds between forward and backward, beside the current.
-        current_kept: whether it holds the current too. That costs nothing where somebody else holds it.
-        layer: what the compiled gradient by the current allocates, beside arguments and result.
-        linear: the same of the gradient by w, b and x where the current is `x @ w + b`, which only the layer keeps.
+        kept: values that the pullback holds between forward and backward, without the current.
+        current_kept: whether it also holds the current. This is free if another operation holds it anyway.
+        layer: allocations of the compiled gradient by the current, without arguments and result.
+        linear: the same for the gradient by w, b and x with the current `x @ w + b`, which only the layer holds.
     """
 
     kept: int
@@ -41,7 +41,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class MemoryRow:
-    """One number of steps; by competitor."""
+    """The memory for one number of steps, by competitor."""
 
     steps: int
     neurons: int
@@ -49,7 +49,7 @@ class MemoryRow:
 
     @property
     def unit(self) -> int:
-        """Bytes of a `[T, N]` float32: what a scan keeps."""
+        """Bytes of a `[T, N]` float32 array, which a scan keeps."""
         return self.steps * self.neurons * np.dtype(np.float32).itemsize
 
 

@@ -2,17 +2,17 @@
 
     u = decay v + x,   s = H(u - threshold),   v = u - s threshold
 
-The layer stands alone, or behind a linear map that is applied once to all steps: there it is a training step.
+The layer stands alone, or follows a linear map that is applied once to all steps. The latter is a training step.
 
-Each row looks for the fastest opponent first. That one then takes turns with ours, and the plain scan always does,
-because so short a look may err.
+A short probe before each row finds the fastest opponent. This opponent is then timed in interleaved rounds with
+spikegrad. The plain scan is always timed too, because a short probe may err.
 
-The `vjp` is forward and backward together: the spikes, and their given cotangents pulled back. The gradient of a
-weighted sum of the spikes, together with that sum, adds a product and a sum that XLA computes in an operation of its
-own, beside a kernel as beside a scan.
+The `vjp` is forward and backward together: the spikes, and the pullback of given cotangents. The gradient of a weighted
+sum of the spikes, together with this sum, adds a product and a sum. XLA computes them in a separate operation, with
+spikegrad and with a scan.
 
-Run as a program it writes the rows that the targets of a layer alone are about to a file: so a process with other
-settings can measure the same.
+As a program it writes the rows for the targets of a layer alone to a file, so that a process with other settings can
+measure the same.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ ALONE_DIRECTIONS = (FORWARD, VJP, BACKWARD)
 LINEAR_DIRECTIONS = (VJP, WEIGHTED_SUM)
 
 DECAY, THRESHOLD = 0.9, 1.0
-CURRENT = 0.7  # its standard deviation, for which about a tenth of the neurons spike in a step
+CURRENT = 0.7  # its standard deviation; about a tenth of the neurons spike in a step
 
 PROBE_SECONDS, FEWEST_PROBES = 0.03, 3
-CHECKED = 2 * 10**6  # elements at most, where the results are compared
+CHECKED = 2 * 10**6  # results are compared up to this many elements
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Case:
     """A layer.
 
     Attributes:
-        batch: None where there is no axis for it.
-        trained: whether each neuron has a decay and a threshold of its own, and the gradient is theirs too.
-        linear: whether a linear map as wide as the layer stands before the neurons, applied once to all steps:
-            `x @ w + b`. The gradient is by w, b and x.
+        batch: None without a batch axis.
+        trained: whether each neuron has its own decay and threshold, with gradients for them.
+        linear: whether a linear map `x @ w + b` of the layer's width, applied once to all steps, precedes the neurons.
+            The gradient is by w, b and x.
     """
 
     steps: int
@@ -73,7 +73,7 @@ class Case:
 
     @property
     def has_target(self) -> bool:
-        """Whether the targets of a layer alone are about it."""
+        """Whether the targets of a layer alone apply to this case."""
         return self.batch is None and self.dtype == "float32" and not self.trained and not self.linear
 
     @property
@@ -85,7 +85,7 @@ class Case:
         return (FORWARD, VJP) if self.dtype != "float32" else ALONE_DIRECTIONS
 
     def opponents(self, names: Sequence[str]) -> list[str]:
-        """Of these opponents the ones that the case is held against: no `vmap` behind a linear map."""
+        """The opponents for this case. After a linear map there is no `vmap`."""
         return [name for name in names if name in SCANS or not self.linear]
 
 
@@ -97,7 +97,7 @@ _WITH_TARGET = tuple(
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured.
+    """The cases to measure.
 
     500 steps and a batch of 16 come from the Open Neuromorphic benchmarks of spiking libraries.
     """
@@ -128,7 +128,7 @@ QUICK = Extent(
         Case(100, None, 512, trained=True),
         Case(100, 4, 128, linear=True),
     ),
-    opponents=(SCAN, VMAP),  # unrolling is what takes long to compile
+    opponents=(SCAN, VMAP),  # unrolled scans take long to compile
     seconds=0.1,
     patience=2.0,
 )
@@ -140,10 +140,9 @@ class LifRow:
 
     Attributes:
         rate: the share of neurons that spike in a step.
-        probed: seconds a call of each opponent in the short look that chose among them; empty where the choice was
-            that of another direction.
-        timings: by competitor; ours, the plain scan, and the fastest of the others where that was another.
-        others: the share of a core that other processes took meanwhile.
+        probed: seconds a call of each opponent in the short probe; empty if another direction's choice was used.
+        timings: by competitor: spikegrad, the plain scan, and the fastest other opponent.
+        others: the share of a core that other processes used during the measurement.
     """
 
     case: Case
@@ -155,12 +154,12 @@ class LifRow:
 
     @property
     def opponent(self) -> str:
-        """The fastest of those that took turns with ours."""
+        """The fastest opponent in the interleaved rounds."""
         return min((name for name in self.timings if name != AUTO), key=lambda name: self.timings[name].median)
 
     @property
     def ratio(self) -> float:
-        """How many times faster than the fastest opponent; below 1 is a loss."""
+        """The fastest opponent's time over spikegrad's. Below 1 spikegrad is slower."""
         return self.timings[self.opponent].median / self.timings[AUTO].median
 
     @property
@@ -175,12 +174,12 @@ class LifRow:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a case computes, of which operands.
+    """The computation of a case, and its operands.
 
     Attributes:
-        operands: the current; or it, decay and threshold; or w, b and x.
-        weights: the cotangents of the spikes; or their weights in a sum that is differentiated.
-        differentiated: the first so many operands.
+        operands: the current; or current, decay and threshold; or w, b and x.
+        weights: the cotangents of the spikes; or their weights in the sum that is differentiated.
+        differentiated: the number of leading operands with gradients.
     """
 
     case: Case
@@ -214,21 +213,21 @@ class Problem:
         return pulled_back
 
     def call(self, direction: str, layer: Layer) -> Callable[[], None]:
-        """A call to be timed, of what is compiled once."""
+        """A call to time. Its function is compiled once."""
         if direction == FORWARD:
             return blocking(jax.jit(self.forward(layer)), *self.operands)
         if direction == VJP:
             return blocking(jax.jit(self.forward_and_backward(layer)), self.weights, *self.operands)
         if direction == WEIGHTED_SUM:
             return blocking(jax.jit(self.value_and_gradient(layer)), self.weights, *self.operands)
-        # What the forward keeps are the leaves of the pullback, and so arguments: nothing of it is computed again that
-        # the layer itself does not compute again.
+        # The values that the forward keeps are the leaves of the pullback, and thus arguments. So the backward
+        # recomputes only the values that the layer itself recomputes.
         _, pullback = jax.vjp(jax.jit(self.forward(layer)), *self.operands)
         return blocking(jax.jit(lambda pullback, weights: pullback(weights)), pullback, self.weights)
 
 
 def problem(case: Case) -> Problem:
-    """Drawn by XLA, as spike_rows does: NumPy's large arrays lie on huge pages, what XLA computes does not."""
+    """Operands drawn by XLA, as in spike_rows: large NumPy arrays would lie on huge pages, XLA's results don't."""
     keys = jax.random.split(jax.random.key(sum(case.shape)), 4)
     weights = jax.random.normal(keys[0], case.shape, case.dtype)
     x = jax.random.normal(keys[1], case.shape, case.dtype)
@@ -247,10 +246,10 @@ def problem(case: Case) -> Problem:
 
 
 def _check_agreement(asked: Problem, compared: Mapping[str, Layer]) -> None:
-    """What does not compute the same must not be compared.
+    """Check that the layers compute the same.
 
-    XLA may fuse product and sum, ours rounds both: a membrane on the threshold can spike in one and not in the other,
-    and what that neuron does afterwards differs too.
+    XLA may fuse product and sum, but spikegrad rounds both. A membrane at the threshold can then spike in only one of
+    them, and the later steps of this neuron differ too.
     """
     ours, *others = (
         (
@@ -267,7 +266,7 @@ def _check_agreement(asked: Problem, compared: Mapping[str, Layer]) -> None:
             result, expected = (np.asarray(array, np.float64) for array in (result, expected))
             near = np.isclose(result, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
             if near.mean() < 0.98:
-                raise AssertionError(f"{asked.case}: of {name}'s results only {near.mean():.2%} are near ours")
+                raise AssertionError(f"{asked.case}: only {near.mean():.2%} of {name}'s results match spikegrad's")
 
 
 def _seconds(call: Callable[[], None]) -> float:
@@ -287,7 +286,7 @@ def _measure_case(case: Case, names: Sequence[str], seconds: float, patience: Pa
     fastest = SCAN
     for direction in case.directions:
         calls, probed = {name: asked.call(direction, by_name[name]) for name in (AUTO, SCAN)}, {}
-        # The backward takes the opponent of the vjp: making a pullback compiles twice as much.
+        # The backward uses the opponent of the vjp, because another pullback would double the compile time.
         if direction != BACKWARD:
             patience.wait_for_quiet()
             opponents = {name: asked.call(direction, by_name[name]) for name in names}
@@ -314,7 +313,7 @@ def measure(extent: Extent, title: str) -> list[LifRow]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=Path, required=True, help="where to write the rows, as JSON")
-    parser.add_argument("--title", default="LIF", help="what the progress bar says")
+    parser.add_argument("--title", default="LIF", help="the title of the progress bar")
     parser.add_argument("--quick", action="store_true", help="a small table")
     options = parser.parse_args()
     extent = QUICK if options.quick else Extent()

@@ -1,9 +1,9 @@
-"""The spike inside a recurrent layer of leaky integrate-and-fire neurons under `lax.scan`, where it is one small part.
+"""The spike as a small part of a recurrent layer of leaky integrate-and-fire neurons under `lax.scan`.
 
     u = decay v + x_t w_in + s w_rec,   s = spike(u - 1),   v = u - s
 
-A layer as wide as its input, over 100 steps of random currents; the gradient is by both weights. XLA fuses the formula
-with the operations around it, and cannot fuse a kernel, so kernels may lose here.
+The layer is as wide as its input, and runs over 100 steps of random currents. The gradient is by both weights. XLA
+fuses the formula with the operations around it, but cannot fuse a kernel, so kernels may be slower here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Functions = dict[str, Callable[..., Any]]
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured.
+    """The cases to measure.
 
     Attributes:
         shapes: (neurons, batch). The targets name 1 x 64, 8 x 64, 32 x 128, 16 x 256 and 128 x 512, batch first.
@@ -70,7 +70,7 @@ class ModelRow:
 
     @property
     def spikes(self) -> int:
-        """Elements that one call of the spike has."""
+        """The number of elements in one call of the spike."""
         return self.neurons * self.batch
 
 
@@ -93,7 +93,7 @@ def _loss(spike: Spike, weights: Weights, currents: Array) -> Array:
 
 
 def models(neurons: int, batch: int) -> tuple[dict[str, Functions], tuple[Weights, Array], float]:
-    """By direction the jitted functions of all competitors; their arguments; the share of neurons that spike."""
+    """The jitted functions by direction and competitor, their arguments, and the share of neurons that spike."""
     keys = jax.random.split(jax.random.key(neurons + batch), 3)
     currents = jax.random.normal(keys[0], (STEPS, batch, neurons))
     # Scaled so that about a tenth of the neurons spike in a step.

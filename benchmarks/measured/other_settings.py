@@ -1,8 +1,8 @@
-"""The spike's rows, and the layers' rows, again under settings that take away what is not arithmetic.
+"""The rows of spike and layers again, under settings that remove costs other than arithmetic.
 
-A large result costs page faults, and the kernels ask for huge pages where XLA does not. A small call costs its
-hand-over to another thread. From the timings, XLA hands over no program that only calls a kernel, and plain HLO from
-some 1000 operations on. Users gain or lose both; but neither is faster arithmetic.
+A large result costs page faults. The kernels advise huge pages, XLA does not. A small call may cost a switch to another
+thread. Judging by the timings, XLA runs a program that only calls a kernel in the calling thread. It moves plain HLO to
+another thread from about 1000 operations on. Users see both effects, but neither is faster arithmetic.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.measured.spike_rows import SpikeRow
 
 @dataclass(frozen=True)
 class Setting:
-    """What is read when a process starts, hence one of its own.
+    """Settings that are read at process start, so each needs a separate process.
 
     Attributes:
         text: how a user would set it.
@@ -43,14 +43,14 @@ HUGE_PAGES = Setting(
     environment={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
     options=("--between", str(10**6), str(10**7)),
 )
-"""glibc asks for huge pages everywhere. Smaller results don't fill one, and larger ones gain about as much."""
+"""glibc requests huge pages for all memory. Smaller results don't fill a huge page; larger ones gain about as much."""
 
 NO_HAND_OVER = Setting(
     "no hand-over",
     text='jax.config.update("jax_cpu_enable_async_dispatch", False)',
     options=("--synchronous", "--between", "1", str(10**5)),
 )
-"""Every computation starts in the thread that calls it. For larger arrays the hand-over is small beside the work."""
+"""Every computation starts in the calling thread. For larger arrays the switch between threads is negligible."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Found:
 
 
 def _rows_of(program: str, title: str, setting: Setting, options: Sequence[str]) -> dict[str, Any]:
-    """What a program of this package wrote in a process with that setting."""
+    """Run a program of this package in a process with this setting, and return its output file's content."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.json"
         command = [sys.executable, "-m", program, "--rows", str(file), "--title", title, *options]
@@ -71,7 +71,7 @@ def _rows_of(program: str, title: str, setting: Setting, options: Sequence[str])
 
 
 def measure(setting: Setting, quick: bool) -> Found:
-    """The spike's rows, and the share of huge pages under a large result."""
+    """The rows of the spike, and the share of huge pages under a large result."""
     options = [*setting.options, *["--quick"] * quick]
     found = _rows_of("benchmarks.measured.spike_rows", setting.title, setting, options)
     return Found([SpikeRow.from_json(row) for row in found["rows"]], found["huge_shares"])

@@ -1,8 +1,8 @@
-"""The spike and its VJP alone, jitted, from one element to a hundred million, in every dtype that has kernels.
+"""The jitted spike and its VJP, from one element to a hundred million, in every dtype that has kernels.
 
-The forward is the same for every surrogate, and measured with the Gaussian.
+The forward is the same for every surrogate, so it is measured only with the Gaussian.
 
-Run as a program it writes its rows to a file: so a process with other settings can measure the same.
+As a program it writes its rows to a file, so that a process with other settings can measure the same.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DIRECTIONS = (FORWARD, VJP)
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured; `other_dtypes` and `other_sizes` of the surrogates besides the Gaussian."""
+    """The cases to measure. `other_dtypes` and `other_sizes` are for surrogates other than the Gaussian."""
 
     dtypes: Sequence[str] = ("float32", "float16", "bfloat16", "float64")
     sizes: Sequence[int] = tuple(10**k for k in range(9))
@@ -43,7 +43,7 @@ class Extent:
     patience: float = 60.0
 
     def between(self, smallest: int, largest: int) -> Extent:
-        """The part of it with sizes of this range."""
+        """The cases with sizes in this range."""
         sizes, other_sizes = (
             [size for size in sizes if smallest <= size <= largest] for sizes in (self.sizes, self.other_sizes)
         )
@@ -51,7 +51,7 @@ class Extent:
 
 
 OTHER_SETTINGS = Extent(dtypes=("float32", "bfloat16"), other_dtypes=("float32",), seconds=0.4, patience=20.0)
-"""For a process with other settings, whose tables no target is about."""
+"""For processes with other settings. Their tables have no targets."""
 
 QUICK = Extent(
     dtypes=("float32", "bfloat16"),
@@ -79,9 +79,10 @@ class SpikeRow:
 
 
 def _check_agreement(results: Mapping[str, Array], exactly: bool) -> None:
-    """What does not compute the same must not be compared.
+    """Check that the competitors compute the same.
 
-    In half precision the formula's tails are off by a tenth, and the multi-Gaussian's troughs by more than their depth.
+    In half precision the formula's tails are wrong by a tenth, and the multi-Gaussian's troughs by more than their
+    depth.
     """
     expected = np.asarray(results[KERNELS], np.float64)
     for name, result in results.items():
@@ -92,7 +93,7 @@ def _check_agreement(results: Mapping[str, Array], exactly: bool) -> None:
 
 
 def _measure_size(surrogate: str, dtype: str, size: int, seconds: float, patience: Patience) -> list[SpikeRow]:
-    # Drawn by XLA, and not copied from NumPy: NumPy's large arrays lie on huge pages, what XLA computes does not.
+    # Drawn by XLA and not copied from NumPy: large NumPy arrays would lie on huge pages, XLA's results don't.
     x, t = (jax.random.normal(key, (size,), dtype) for key in jax.random.split(jax.random.key(size)))
     forwards = {name: jax.jit(spike) for name, spike in spikes(surrogate).items()}
     vjps = {name: jax.jit(vjp(spike)) for name, spike in spikes(surrogate).items()}
@@ -110,35 +111,35 @@ def _measure_size(surrogate: str, dtype: str, size: int, seconds: float, patienc
 
 
 def _fits(dtype: str, size: int) -> bool:
-    """x, t and a result, and what drawing x and t takes besides."""
+    """Whether x, t, a result and the temporary memory for drawing x and t fit into memory."""
     return 5 * size * np.dtype(jax.numpy.dtype(dtype)).itemsize < psutil.virtual_memory().available
 
 
 def measure(extent: Extent, title: str) -> list[SpikeRow]:
-    """All rows; without those that do not fit into memory."""
+    """All rows that fit into memory."""
     patience = Patience(extent.patience)
     rows: list[SpikeRow] = []
     first = [(GAUSSIAN, d, s) for d in extent.dtypes for s in extent.sizes]
     others = [(o, d, s) for o in SURROGATES[1:] for d in extent.other_dtypes for s in extent.other_sizes]
     for surrogate, dtype, size in tqdm(first + others, desc=title):
         if not _fits(dtype, size):
-            tqdm.write(f"{title}: {size} elements of {dtype} do not fit into memory, and are left out")
+            tqdm.write(f"{title}: {size} elements of {dtype} do not fit into memory and are skipped")
             continue
         with jax.enable_x64(dtype == "float64"):
             rows += _measure_size(surrogate, dtype, size, extent.seconds, patience)
         held = sum(array.nbytes for array in jax.live_arrays())
         if held > 10**6:
-            raise AssertionError(f"{held} bytes of arrays are still held after {size} elements of {dtype}")
+            raise AssertionError(f"{held} bytes of arrays are not freed after {size} elements of {dtype}")
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=Path, required=True, help="where to write the rows, as JSON")
-    parser.add_argument("--title", default="spike", help="what the progress bar says")
+    parser.add_argument("--title", default="spike", help="the title of the progress bar")
     parser.add_argument("--quick", action="store_true", help="a small table")
-    parser.add_argument("--between", type=int, nargs=2, required=True, help="the fewest and the most elements")
-    parser.add_argument("--synchronous", action="store_true", help="start computations in the thread that calls them")
+    parser.add_argument("--between", type=int, nargs=2, required=True, help="minimum and maximum number of elements")
+    parser.add_argument("--synchronous", action="store_true", help="start computations in the calling thread")
     options = parser.parse_args()
     if options.synchronous:
         jax.config.update("jax_cpu_enable_async_dispatch", False)

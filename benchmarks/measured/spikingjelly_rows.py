@@ -2,9 +2,9 @@
 
 Run it as `python -m benchmarks.measured.spikingjelly_rows --out FILE`.
 
-The recurrence is that of gpu_rows: decay 0.9, threshold 1, reset by subtraction, a Gaussian as the surrogate. It runs
-in a process of its own, apart from jax's memory and streams. The time is from one CUDA event to another. Before the
-first the device gets copies that keep it busy until all calls are queued, so Python's dispatch does not count.
+The recurrence is the same as in gpu_rows: decay 0.9, threshold 1, reset by subtraction, a Gaussian surrogate. It runs
+in a separate process, apart from jax's memory and streams. Times are between two CUDA events. Copies before the first
+event keep the device busy until all calls are queued, so Python's dispatch does not count.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DECAY, THRESHOLD, CURRENT, SIGMA = 0.9, 1.0, 0.7, 0.5
 
 
 def missing() -> str:
-    """Which packages are not installed, or nothing. It imports none of them, which takes seconds."""
+    """The packages that are not installed, as a message, or "". Does not import them, which would take seconds."""
     absent = [name for name in ("torch", "triton", "spikingjelly") if importlib.util.find_spec(name) is None]
     return f"not installed: {', '.join(absent)}" if absent else ""
 
@@ -51,7 +51,7 @@ def _seconds(call: Callable[[], object]) -> float:
         for _ in range(CALLS):
             call()
         end.record()
-        waited = start.query()  # the device was there before all calls were queued, and waited for Python
+        waited = start.query()  # the device reached the event before all calls were queued, and waited
         torch.cuda.synchronize()
         if waited and copies < MOST_COPIES:
             copies *= 2

@@ -1,12 +1,12 @@
-"""The spike in a few time steps that a Python loop unrolls, as vision networks of spiking neurons are written.
+"""The spike in a few time steps that a Python loop unrolls, as in spiking vision networks.
 
     u = decay v + x_t,   s = spike(u - 1),   v = u - s
 
-The current is an array `[T, N]`, as a layer before it would put out, or the same `[N]` at every step, as for a still
-image. The forward is the number of spikes of each neuron; the gradient is by the current, of the mean of its square.
+The current is an array `[T, N]`, like the output of a previous layer, or the same `[N]` at every step, as for a still
+image. The forward returns the number of spikes of each neuron. The gradient is of their mean square, by the current.
 
-XLA fuses plain steps into loops over the neurons. On CPUs the gradient by a current `[T, N]` computes all earlier steps
-again in the loop of each step. A kernel ends a loop: what comes before it is computed once, and lies in memory.
+XLA fuses plain steps into loops over the neurons. On CPUs the gradient by a current `[T, N]` recomputes all earlier
+steps in the loop of each step. A kernel ends a loop: all values before it are computed once and stored in memory.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from benchmarks.timing.comparison import Comparison, compare
 from benchmarks.timing.machine_load import Patience
 
 DECAY = 0.9
-CURRENT = 0.7  # the standard deviation of the currents, for which about a tenth of the neurons spike in a step
+CURRENT = 0.7  # standard deviation of the currents; about a tenth of the neurons spike in a step
 
 Functions = dict[str, Callable[..., Any]]
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured: all combinations."""
+    """The cases to measure: all combinations."""
 
     steps: Sequence[int] = (4, 16)
     neurons: Sequence[int] = (10**3, 10**4, 10**5, 2 * 10**6)
@@ -78,16 +78,16 @@ def _loss(spike: Spike, steps: int, current: Array) -> Array:
 
 
 def _check_agreement(functions: Functions, current: Array) -> None:
-    """Rounding may move a membrane across the threshold, in a few neurons."""
+    """Check that the results agree. In a few neurons rounding may move a membrane across the threshold."""
     expected = np.asarray(functions[FORMULA](current))
     for name, function in functions.items():
         near = np.isclose(function(current), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
         if near.mean() < 0.98:
-            raise AssertionError(f"only {near.mean():.2%} of the results of {name} are near the formula's results")
+            raise AssertionError(f"only {near.mean():.2%} of the results of {name} are close to the formula's results")
 
 
 def models(constant: bool, steps: int, neurons: int) -> tuple[dict[str, Functions], Array]:
-    """By direction the jitted functions of all competitors, and the current."""
+    """The jitted functions by direction and competitor, and the current."""
     current = CURRENT * jax.random.normal(jax.random.key(neurons), (neurons,) if constant else (steps, neurons))
     compared = {name: spike for name, spike in spikes().items() if name != BRAINTOOLS}
     counts = {name: jax.jit(functools.partial(_spike_counts, spike, steps)) for name, spike in compared.items()}

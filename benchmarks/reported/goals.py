@@ -1,4 +1,4 @@
-"""The project's targets for the spike and for layers, held against what was measured."""
+"""The project's targets for the spike and for layers, compared with the measurements."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmarks.measured.unrolled_rows import UnrolledRow
 from benchmarks.reported.results import Results, geometric_mean
 from benchmarks.reported.verdict import MISSING, Verdict
 
-# Times faster than the formula, under the default policy.
+# The formula's time over spikegrad's time, under the default policy.
 SPIKE_GEOMETRIC_MEAN, SPIKE_SMALLEST = 2.0, 0.97
-# The time over the formula's time, under the default policy.
+# Spikegrad's time over the formula's time, under the default policy.
 MODEL_TIME_RATIO = 1.03
 UNROLLED_NEURONS = (10**5, 2 * 10**6)
-# Times faster than the fastest scan.
+# The fastest scan's time over spikegrad's time.
 LINEAR_GEOMETRIC_MEAN, LINEAR_SMALLEST = 1.15, 1.0
 LIF_GEOMETRIC_MEAN, LIF_SMALLEST = 3.0, 1.5
 LIF_HUGE_PAGES_GEOMETRIC_MEAN = 2.0
@@ -138,7 +138,7 @@ def _lif_memory(rows: Sequence[MemoryRow]) -> Iterator[Verdict]:
 
 
 def _accuracy(results: Results, form: str, targets: Mapping[str, float]) -> Iterator[Verdict]:
-    """The kernels in both derivatives and all results; the fused form in g, where the result is a normal number."""
+    """Targets of the kernels for both derivatives and all results, and of the fused form for normal results of g."""
     for dtype, target in targets.items():
         found = [errors for errors in results.accuracy if errors.dtype == dtype and errors.name == form]
         if not found:

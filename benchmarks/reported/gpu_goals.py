@@ -1,4 +1,4 @@
-"""The project's targets on a GPU, held against what was measured there. Rows by the wall clock are held to none."""
+"""The project's targets on a GPU, compared with the measurements. Rows by the wall clock have no targets."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from benchmarks.reported.verdict import Verdict
 
 NOT_MEASURED = "not measured"
 
-# Of a copy's bandwidth, from 1e8 elements on, in every dtype.
+# Share of a copy's bandwidth, for at least 1e8 elements, in every dtype.
 SPIKE_SHARE, SPIKE_FROM = 0.98, 10**8
 SPIKE_DTYPES = ("float32", "bfloat16", "float16", "float64")
-# The time over the formula's time, under the default policy.
+# Spikegrad's time over the formula's time, under the default policy.
 MODEL_TIME_RATIO = 1.03
 MODELS = ("scan", "unrolled")
-# bfloat16's backward over float32's, at the first of the shapes.
+# bfloat16's backward time over float32's, at this shape.
 HALF_TIME_RATIO, HALF_SHAPE = 0.7, (128, 1 << 20)
-# Times as fast as SpikingJelly, forward and backward together: at the large shapes, and at every smaller one.
+# SpikingJelly's time over spikegrad's, forward and backward together: at the large shapes, and at every smaller one.
 LARGE, SMALL = 1.2, 1.5
 LARGE_SHAPES = ((128, 1 << 20), (500, 262_144))
 
 
 @dataclass(frozen=True)
 class LayerTarget:
-    """A share of a copy's bandwidth that is to be reached, or microseconds that are not to be exceeded."""
+    """A minimum share of a copy's bandwidth, or a maximum time in microseconds."""
 
     shape: tuple[int, int]
     dtype: str
@@ -74,7 +74,7 @@ def _times(shape: Sequence[int]) -> str:
 
 
 def _layers(results: GpuResults) -> Iterator[Verdict]:
-    """Of the kernels: under "auto" the shortest layer is plain HLO."""
+    """Targets of the kernels. Under "auto" the shortest layer is plain HLO, so its times don't count here."""
     for target in LAYERS:
         what = f"lif, {target.dtype}, {_times(target.shape)}: {target.direction}"
         chosen = (target.shape, target.dtype, target.direction)
@@ -121,7 +121,7 @@ def _spikingjelly(results: GpuResults) -> Iterator[Verdict]:
 
 
 def _spikes(results: GpuResults) -> Iterator[Verdict]:
-    """Of the kernels, which "auto" does not call; the default is in the note."""
+    """Targets of the kernels. "auto" does not call them here; its result is in the note."""
     for dtype in SPIKE_DTYPES:
         for direction in (FORWARD, VJP):
             what, goal = f"spike, {dtype}: {direction}, of a copy, smallest", f">= {SPIKE_SHARE}"
@@ -135,15 +135,15 @@ def _spikes(results: GpuResults) -> Iterator[Verdict]:
                 continue
             worst = min(rows, key=lambda row: row.share_of_copy(KERNELS))
             share, of_auto = (worst.share_of_copy(name) for name in (KERNELS, AUTO))
-            note = f"{worst.what}, {worst.shape[0]:.0e} elements; auto, which calls no kernel, {of_auto:.3f}"
+            note = f"{worst.what}, {worst.shape[0]:.0e} elements; auto (no kernel) {of_auto:.3f}"
             yield Verdict(what, goal, f"{share:.3f}", share >= SPIKE_SHARE, note)
 
 
 def model_ratio(row: Row, competitor: str) -> float:
-    """The time over the formula's time, which is 1 where XLA makes the same program of both.
+    """The time over the formula's time. It is 1 if XLA compiles both to the same program.
 
-    A scan launches some thousand kernels, and what lies between them counts: so it is by the wall clock. Unrolled steps
-    are by the device: a call of some 50 us takes as long as its dispatch.
+    A scan launches about a thousand kernels, and the gaps between them count: so its times are by the wall clock. Times
+    of unrolled steps are device times, because a call of about 50 us takes as long as its dispatch.
     """
     if row.is_the_formula(competitor):
         return 1.0

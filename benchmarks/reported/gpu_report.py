@@ -1,4 +1,4 @@
-"""The report of gpu_check as Markdown, from what its steps have said and written so far."""
+"""The report of gpu_check as Markdown, from the outcomes and files of its steps so far."""
 
 from __future__ import annotations
 
@@ -110,17 +110,17 @@ def _targets(results: GpuResults) -> str:
 
 
 def measurements(results: GpuResults) -> str:
-    """All tables, without those of which nothing was measured."""
+    """All tables that have measurements."""
     by_wall = f"Times with a * are by the wall clock of a queue of calls. {results.note}\n\n" if results.note else ""
     copy = ""
     if results.copy:
         elements, bandwidth = results.copy.shape[0], results.copy.bandwidth(COPY) / 1e9
         copy = f"A copy of {elements:.0e} float32 moves {bandwidth:,.0f} GB/s, reads and writes together.\n\n"
     parts = {
-        "Targets": "The layer and the spike are those of the kernels; models have the default policy.\n\n"
+        "Targets": "Layer and spike are measured with the kernels, models with the default policy.\n\n"
         + _targets(results),
-        "Layers": "The share of a copy is: bytes that the call has to move (forward 2 arrays [T, N]; backward 3, and\n"
-        "the checkpoints), over its time, over the copy's bandwidth.\n\n" + _layers(results)
+        "Layers": "Share of a copy: the bytes that a call must move (forward: 2 arrays [T, N]; backward: 3, and\n"
+        "the checkpoints), divided by its time and by the copy's bandwidth.\n\n" + _layers(results)
         if results.layers
         else "",
         "Inside a model": _models(results.models) if results.models else "",
@@ -128,7 +128,7 @@ def measurements(results: GpuResults) -> str:
         "Derivatives of higher order": _orders(results.orders) if results.orders else "",
         "Left out": "\n".join(f"- {what}" for what in results.left_out),
     }
-    text = f"## Measurements\n\nAll times are microseconds of the device. {by_wall}{copy}"
+    text = f"## Measurements\n\nAll times are device times in microseconds. {by_wall}{copy}"
     return text + "\n\n".join(f"### {title}\n\n{part}" for title, part in parts.items() if part) + "\n"
 
 
@@ -136,7 +136,7 @@ def report(about: Sequence[tuple[str, str]], outcomes: Sequence[Outcome], steps:
     """The report after some of the steps.
 
     Args:
-        steps: how many steps there are in all.
+        steps: the total number of steps.
     """
     text = "# GPU check\n\n"
     if len(outcomes) < steps:
@@ -154,7 +154,7 @@ def report(about: Sequence[tuple[str, str]], outcomes: Sequence[Outcome], steps:
 
 
 def read_results(rows: Path, spikingjelly: Path) -> GpuResults:
-    """What the two programs have written so far."""
+    """The results that the two programs have written so far."""
     results = GpuResults.read(rows) if rows.exists() else GpuResults()
     if spikingjelly.exists():
         theirs = GpuResults.read(spikingjelly)

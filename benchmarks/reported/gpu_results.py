@@ -1,4 +1,4 @@
-"""What gpu_rows and spikingjelly_rows measure, and the files they write. Reading it needs neither jax nor spikegrad."""
+"""The results of gpu_rows and spikingjelly_rows, and their files. Reading them needs neither jax nor spikegrad."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class CallTime:
     """The time of one call.
 
     Attributes:
-        seconds: in which the device ran kernels or copies; by the wall clock, the call's share of a queue of calls.
+        seconds: the time in which the device ran kernels or copies; by the wall clock, the call's share of a queue.
         source: DEVICE or WALL_CLOCK.
-        kernels: kernels and copies a call; None where that is unknown.
+        kernels: kernels and copies a call; None if unknown.
     """
 
     seconds: float
@@ -39,10 +39,10 @@ class Row:
 
     Attributes:
         what: the layer, the model or the surrogate.
-        moved: bytes that a call has to read and write at least; 0 where a copy is no measure.
-        times: by competitor, or of the one that compiles to the same program.
-        timed_as: for each competitor the one whose program was timed.
-        wall: seconds by the wall clock of a queue of calls, by competitor, in turns; empty where it was not measured.
+        moved: the minimum of bytes that a call reads and writes; 0 if a copy is no useful reference.
+        times: by competitor. Competitors with equal programs share one time.
+        timed_as: for each competitor, the name of the one whose program was timed.
+        wall: seconds by the wall clock for a queue of calls, by competitor, interleaved; empty if not measured.
     """
 
     what: str
@@ -55,16 +55,16 @@ class Row:
     wall: Mapping[str, float] = field(default_factory=dict)
 
     def bandwidth(self, competitor: str) -> float:
-        """Bytes a second."""
+        """Bytes per second."""
         return self.moved / self.times[competitor].seconds
 
     def share_of_copy(self, competitor: str) -> float:
-        """Of the bandwidth of a copy of x, for the spike (x and the result) or its VJP (the cotangent too)."""
+        """The share of a copy's bandwidth. The spike moves x and the result, the VJP also the cotangent."""
         arrays = 3 if self.direction == VJP else 2
         return self.bandwidth(competitor) / (2 * self.moved / arrays / self.times[COPY].seconds)
 
     def time_ratio(self, competitor: str) -> float:
-        """The time over the formula's time."""
+        """This time over the formula's time."""
         return self.times[competitor].seconds / self.times[FORMULA].seconds
 
     def wall_ratio(self, competitor: str) -> float:
@@ -81,11 +81,11 @@ class Row:
 
 @dataclass
 class GpuResults:
-    """Everything that was measured so far.
+    """All measurements so far.
 
     Attributes:
-        copy: of float32, large enough for its bandwidth to be the memory's.
-        left_out: what there was no time for, or no memory.
+        copy: a copy of float32, large enough to measure the memory's bandwidth.
+        left_out: cases without time or memory for them.
     """
 
     environment: Mapping[str, str | None] = field(default_factory=dict)
@@ -99,13 +99,13 @@ class GpuResults:
     left_out: list[str] = field(default_factory=list)
 
     def share_of_copy(self, row: Row, competitor: str) -> float | None:
-        """Of the bandwidth of the large copy; None where that is unknown, or one is by the wall clock."""
+        """The share of the large copy's bandwidth. None if it is unknown or only one of the times is a device time."""
         if self.copy is None or row.times[competitor].source != self.copy.times[COPY].source:
             return None
         return row.bandwidth(competitor) / self.copy.bandwidth(COPY)
 
     def write(self, path: Path) -> None:
-        """In one step, so that the file is whole whenever the writer is ended."""
+        """Write atomically, so that the file is complete even if the process is killed."""
         beside = path.with_suffix(".part")
         beside.write_text(json.dumps(asdict(self)), encoding="utf-8")
         os.replace(beside, path)

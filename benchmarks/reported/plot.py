@@ -1,4 +1,4 @@
-"""The ratios over the sizes, as pictures."""
+"""Plots of the ratios over the sizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.measured.lif_rows import BACKWARD, FORWARD, VJP, LifRow
 from benchmarks.measured.spike_rows import SpikeRow
 from benchmarks.reported.results import Results
 
-# Okabe and Ito's colours, which everybody can tell apart; and a marker each, for print without colour.
+# Okabe and Ito's colours, which colour-blind readers can distinguish. Markers distinguish the lines in print.
 STYLES = {
     "float32": ("#0072B2", "o"),
     "float16": ("#E69F00", "s"),
@@ -86,7 +86,7 @@ def _legend(figure: Figure, title: str, styles: Mapping[str, tuple[str, str]], a
     ]
     if not all_quiet:
         handles.append(
-            Line2D([], [], color=INK, marker="o", linewidth=0, markerfacecolor="white", label="disturbed by others")
+            Line2D([], [], color=INK, marker="o", linewidth=0, markerfacecolor="white", label="disturbed by other load")
         )
     inch = 1 / figure.get_figheight()
     figure.suptitle(title, x=0.01, y=1 - 0.12 * inch, ha="left", va="top", fontsize=13, color=INK)
@@ -102,10 +102,10 @@ def _legend(figure: Figure, title: str, styles: Mapping[str, tuple[str, str]], a
 
 
 def save(results: Results, file: Path) -> None:
-    """One column a surrogate and direction; one row a setting."""
+    """One column for each surrogate and direction, one row for each setting."""
     settings = [
         ("as it is", results.spike),
-        ("huge pages for everybody", results.huge_pages),
+        ("huge pages for all", results.huge_pages),
         ("no hand-over to another thread", results.no_hand_over),
     ]
     settings = [(title, rows) for title, rows in settings if rows]
@@ -133,7 +133,7 @@ def save(results: Results, file: Path) -> None:
 
 def _draw_lif(axes: Axes, rows: Sequence[LifRow], shapes: Sequence[tuple[int, ...]]) -> None:
     for direction, (colour, marker) in LIF_STYLES.items():
-        # Points without lines between them: nothing is between two shapes.
+        # Points without lines between them, because there is nothing between two shapes.
         for row in rows:
             if row.direction == direction:
                 face = colour if row.quiet else "white"
@@ -142,8 +142,8 @@ def _draw_lif(axes: Axes, rows: Sequence[LifRow], shapes: Sequence[tuple[int, ..
 
 
 def save_lif(results: Results, file: Path) -> None:
-    """The layers that a target is about; one column a setting."""
-    settings = [("as it is", results.lif), ("huge pages for everybody", results.lif_huge_pages)]
+    """The layers with targets, one column for each setting."""
+    settings = [("as it is", results.lif), ("huge pages for all", results.lif_huge_pages)]
     settings = [(title, [row for row in rows if row.case.has_target]) for title, rows in settings if rows]
     every = [row for _, rows in settings for row in rows]
     shapes = list(dict.fromkeys(row.case.shape for row in every))
@@ -157,7 +157,7 @@ def save_lif(results: Results, file: Path) -> None:
         axes.set_xlabel("steps x neurons", color=INK)
     line[0].set_ylabel("faster than the fastest scan by", color=INK)
     _slower(line[0])
-    title = "LIF layers, float32: time of the fastest jitted scan over that of spikegrad"
+    title = "LIF layers, float32: time of the fastest jitted scan over the time of spikegrad"
     _legend(figure, title, LIF_STYLES, all(row.quiet for row in every), line=0)
     figure.savefig(file, dpi=150)
     plt.close(figure)

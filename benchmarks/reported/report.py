@@ -1,4 +1,4 @@
-"""The results as Markdown that reads as plain text too."""
+"""The results as Markdown that is also readable as plain text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _marked(value: float, slower: bool, quiet: bool = True, steady: bool = True)
 
 
 def _ratio(compared: Comparison | None, name: str) -> str:
-    """How many times faster than the formula."""
+    """The formula's time over this competitor's time."""
     if compared is None:
         return MISSING
     ratio = compared.times_faster(name)
@@ -169,20 +169,20 @@ def _lif_ratio(row: LifRow | None) -> str:
 
 
 def _lif_times(row: LifRow | None) -> list[str]:
-    """Ours, the opponent's, and who that is."""
+    """Spikegrad's time, the opponent's time, and the opponent's name."""
     if row is None:
         return [MISSING, MISSING, MISSING]
     return [*(_duration(row.timings[name].median) for name in (AUTO, row.opponent)), row.opponent]
 
 
 def _lif_opponents(results: Results) -> str:
-    """How often each was the fastest in the short look, and its time over that of the plain scan, in the mean."""
+    """How often each opponent was the fastest in the short probe, and its mean time over the plain scan's time."""
     alone = [row for row in results.lif if not row.case.linear]
     looked_at = [name for name in OPPONENTS if any(name in row.probed for row in alone)]
     header, lines = ["opponent"], {name: [name] for name in looked_at}
     for direction in (lif_rows.FORWARD, lif_rows.VJP):
         probes = [row.probed for row in alone if row.direction == direction and row.probed]
-        header += [f"{direction}: time over that of {SCAN}", "fastest"]
+        header += [f"{direction}: time over {SCAN}", "fastest"]
         for name, line in lines.items():
             fastest = sum(min(probed, key=lambda other: probed[other]) == name for probed in probes)
             mean = geometric_mean([probed[name] / probed[SCAN] for probed in probes])
@@ -242,16 +242,16 @@ def _lif_sections(results: Results) -> Iterator[str]:
     yield (
         "## Layers of leaky integrate-and-fire neurons\n\n"
         f"`spikegrad.lif` with the policy `{AUTO}`, against the same recurrence under `lax.scan`, reset by\n"
-        f"subtraction. Decay {lif_rows.DECAY} and threshold {lif_rows.THRESHOLD} are numbers, or (trained) an array\n"
+        f"subtraction. Decay {lif_rows.DECAY} and threshold {lif_rows.THRESHOLD} are scalars, or (trained) an array\n"
         "each, with gradients for them too. Ratio: the time of the fastest scan over the time of spikegrad. Rate: the\n"
-        "share of neurons that spike in a step. The vjp is forward and backward together: the spikes, and their given\n"
-        "cotangents pulled back. The backward is the pullback alone, given what the forward kept.\n\n"
-        f"Huge pages: the same with `{HUGE_PAGES.text}`, for the shapes that a target is about."
+        "share of neurons that spike in a step. The vjp is forward and backward together: the spikes, and the\n"
+        "pullback of given cotangents. The backward is the pullback alone, with the values that the forward kept.\n\n"
+        f"Huge pages: the same with `{HUGE_PAGES.text}`, for the shapes with targets."
     )
     yield "![the ratios over the shapes](lif.png)"
     yield (
-        "A short look before each row finds the fastest scan. That one and the plain `scan` are then timed, in\n"
-        "interleaved rounds with spikegrad. Geometric means of the short look over the rows:"
+        "A short probe before each row finds the fastest scan. This scan and the plain `scan` are then timed in\n"
+        "interleaved rounds with spikegrad. Geometric means of the probe over the rows:"
     )
     yield _lif_opponents(results)
     for direction in lif_rows.ALONE_DIRECTIONS:
@@ -262,17 +262,17 @@ def _lif_sections(results: Results) -> Iterator[str]:
             f"### Training step of {LINEAR}\n\n"
             "A linear map as wide as the layer, `x @ w + b`, applied once to all steps, then the neurons. Gradients\n"
             "for w, b and x: of given cotangents of the spikes (vjp), and of a weighted sum of the spikes. The\n"
-            "fastest scan is the fastest of unroll 1, 2, 4 and 8. Both sides compute the same products of matrices,\n"
+            "fastest scan is the fastest of unroll 1, 2, 4 and 8. Both sides compute the same matrix products,\n"
             "whose share of the time grows with the width."
         )
         yield _linear(results)
     if results.lif_memory:
         yield (
             "### Memory of the gradient\n\n"
-            "In units of a `[T, N]` float32. Kept: what lives from forward to backward beside the current. Current\n"
-            "too: whether the current is kept as well, which costs nothing where the program holds it anyway.\n"
-            "Gradient: all that the compiled gradient allocates beside its arguments and results, of the layer alone;\n"
-            f"and of {LINEAR}, whose current only the layer keeps."
+            "In units of a `[T, N]` float32. Kept: memory from forward to backward, without the current. Current\n"
+            "too: whether the current is also kept, which is free if the program holds it anyway.\n"
+            "Gradient: allocations of the compiled gradient without arguments and results, for the layer alone\n"
+            f"and for {LINEAR}, whose current only the layer keeps."
         )
         yield _lif_memory(results)
 
@@ -282,11 +282,11 @@ def _spike_sections(results: Results) -> Iterator[str]:
         "## The spike alone\n\n"
         "Ratio: the time of the formula over the time of spikegrad; more is better.\n\n"
         f"Huge pages: the ratios with `{HUGE_PAGES.text}`, where every large result lies on huge\n"
-        "pages. By itself only a kernel's result does. What remains of the ratio is arithmetic.\n\n"
+        "pages. By default only the results of kernels do. The remaining ratio is arithmetic.\n\n"
         f"No hand-over: the ratios with `{NO_HAND_OVER.text}`.\n"
-        "By itself XLA hands a program over to another thread unless it takes the program to be cheap. To judge by\n"
-        "the timings, a kernel's call counts as cheap, and plain HLO up to some 1000 operations. What remains of the\n"
-        "ratio is arithmetic and the call itself."
+        "By default XLA moves a program to another thread unless it considers the program cheap. Judging by\n"
+        "the timings, a kernel's call counts as cheap, and plain HLO up to some 1000 operations. The remaining\n"
+        "ratio is arithmetic and the call."
     )
     yield "![the ratios over the sizes](bench.png)"
     yield "Geometric means over the sizes; the forward is the same for every surrogate:"
@@ -311,11 +311,12 @@ def _unrolled_sections(results: Results) -> Iterator[str]:
     yield (
         "## In unrolled steps\n\n"
         f"`u = {unrolled_rows.DECAY} * v + x[t]; s = spike(u - 1); v = u - s` in a Python loop over T steps, float32.\n"
-        "The current x is an array `[T, N]`, or constant: the same `[N]` at every step. The forward is the number of\n"
-        "spikes of each neuron; the gradient is by the current, of the mean of its square. Time ratio: as above.\n\n"
-        "On CPUs the gradient by a current `[T, N]` without kernels computes all earlier steps again for each step.\n"
-        "A kernel prevents that, and saves a multiple of the time in 16 steps. Where XLA computes the plain steps in\n"
-        "one loop without that, a kernel costs a pass through memory for each step."
+        "The current x is an array `[T, N]`, or constant: the same `[N]` at every step. The forward returns the\n"
+        "number of spikes of each neuron. The gradient is of their mean square, by the current.\n"
+        "Time ratio: as above.\n\n"
+        "On CPUs the gradient by a current `[T, N]` without kernels recomputes all earlier steps for each step.\n"
+        "A kernel prevents this, which saves a multiple of the time in 16 steps. If XLA computes the plain steps in\n"
+        "one loop without recomputation, a kernel costs a pass through memory for each step."
     )
     for direction in model_rows.DIRECTIONS:
         yield f"### {direction}, unrolled steps"
@@ -328,21 +329,21 @@ def _sections(results: Results) -> Iterator[str]:
     if verdicts(results):
         yield "## Targets"
         yield (
-            f"The targets of speed are about the policy `{AUTO}`, the default. GPUs are measured by\n"
+            f"The speed targets apply to the policy `{AUTO}`, the default. GPUs are measured by\n"
             "`python -m benchmarks.gpu_check`."
         )
         yield _targets(results)
     yield (
         "Times are medians over interleaved rounds.\n\n"
-        f"- `{AUTO}`: spikegrad with its default policy, which calls a kernel where it was measured to be no slower.\n"
+        f"- `{AUTO}`: spikegrad with its default policy, which calls a kernel only where it is not slower.\n"
         f"- `{KERNELS}`: with `spikegrad.kernels(True)`, which always calls the kernel.\n"
         f"- `{FUSED}`: with `spikegrad.kernels(False)`, plain HLO that XLA fuses with the operations around it.\n"
         f"- `{FORMULA}`: the formula, written as a `jax.custom_vjp`.\n"
         f"- `{BRAINTOOLS}`: its `surrogate`{' (not installed)' * (results.environment[BRAINTOOLS] is None)}.\n\n"
-        "Competitors that compile to the same program are timed once, and the time stands in each of their columns.\n"
+        "Competitors that compile to the same program are timed once, and their columns show the same time.\n"
         f"Marks: `{SAME.strip()}` the same program as the formula's; `{SLOWER.strip()}` spikegrad is slower;\n"
-        f"`{DISTURBED.strip()}` other processes took 5 % of a core or more, so that the ratio may be off (`others` is\n"
-        f"the most they took); `{UNSTEADY.strip()}` the quartiles of the times are more than 1.5x apart."
+        f"`{DISTURBED.strip()}` other processes used 5 % of a core or more, so the ratio may be wrong (`others` is\n"
+        f"their maximum); `{UNSTEADY.strip()}` the quartiles of the times are more than 1.5x apart."
     )
     if results.spike:
         yield from _spike_sections(results)
@@ -356,8 +357,8 @@ def _sections(results: Results) -> Iterator[str]:
         yield (
             "## Accuracy of the derivatives\n\n"
             "Errors in units in the last place (ULP). The multi-Gaussian's unit is the spacing at the sum of its\n"
-            "terms' magnitudes. XLA on CPUs flushes subnormal results to 0, so that every form\n"
-            "but the kernels is wrong there."
+            "terms' magnitudes. XLA on CPUs flushes subnormal results to 0, so all forms\n"
+            "except the kernels are wrong there."
         )
         yield accuracy.as_table(results.accuracy)
 

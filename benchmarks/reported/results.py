@@ -1,4 +1,4 @@
-"""Everything that one run measures."""
+"""The results of one run."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from benchmarks.measured.unrolled_rows import UnrolledRow
 
 @dataclass
 class Results:
-    """What is empty or None was not measured.
+    """All results. Fields that were not measured are empty or None.
 
     Attributes:
-        huge_pages: rows of `spike` of large sizes, where all large results lie on huge pages.
-        no_hand_over: rows of `spike` of small sizes, where no computation is handed over to another thread to start.
-        lif_huge_pages: the rows of `lif` that the targets of a layer alone are about, where all large results lie on
-            huge pages.
+        huge_pages: rows of `spike` for large sizes, with all large results on huge pages.
+        no_hand_over: rows of `spike` for small sizes, with every computation started in the calling thread.
+        lif_huge_pages: rows of `lif` for the targets of a layer alone, with all large results on huge pages.
         huge_shares: by process and competitor, the share of huge pages under a large result.
-        import_seconds: what importing spikegrad costs beyond jax.
+        import_seconds: the time of `import spikegrad` after `import jax`.
     """
 
     quick: bool

@@ -1,4 +1,4 @@
-"""Markdown tables that can be read as plain text too."""
+"""Markdown tables that are also readable as plain text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """The first `left` columns are aligned to the left, the others to the right."""
+    """A table. The first `left` columns are left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""A target beside what was measured."""
+"""A target and its measured value."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Verdict:
     """One target.
 
     Attributes:
-        met: None where there is no target, and the value is shown for comparison; or where nothing was measured.
-        note: where the value is from, and what else to know of it.
+        met: None if there is no target and the value is only for comparison, or if nothing was measured.
+        note: the case of the value, and further remarks.
     """
 
     what: str

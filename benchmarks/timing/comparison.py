@@ -1,4 +1,4 @@
-"""Spikegrad under each kernel policy beside its opponents, on the same arguments."""
+"""Compare spikegrad under each kernel policy with its competitors, on the same arguments."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from benchmarks.timing.programs import same_programs
 
 @dataclass(frozen=True)
 class Comparison:
-    """Timings of what several competitors compute alike.
+    """Timings of competitors that compute the same.
 
     Attributes:
         timings: by competitor.
-        timed_as: for each competitor the one whose program was timed, because both compile to the same.
-        others: the share of a core that other processes took meanwhile.
+        timed_as: for each competitor, the name of the one whose program was timed. Equal programs are timed once.
+        others: the share of a core that other processes used during the measurement.
     """
 
     timings: Mapping[str, Timing]
@@ -28,15 +28,15 @@ class Comparison:
     others: float
 
     def times_faster(self, name: str = AUTO) -> float:
-        """How many times faster than the formula; below 1 is a loss."""
+        """The formula's time over this time. Below 1 spikegrad is slower."""
         return self.timings[FORMULA].median / self.timings[name].median
 
     def time_ratio(self, name: str = AUTO) -> float:
-        """The time over the formula's time; above 1 is a loss."""
+        """This time over the formula's time. Above 1 spikegrad is slower."""
         return self.timings[name].median / self.timings[FORMULA].median
 
     def is_the_formula(self, name: str) -> bool:
-        """Whether XLA makes the same program of both."""
+        """Whether XLA compiles this competitor and the formula to the same program."""
         return self.timed_as[name] == self.timed_as[FORMULA]
 
     def steady(self, name: str) -> bool:
@@ -55,7 +55,7 @@ class Comparison:
 def compare(
     functions: Mapping[str, Callable[..., Any]], arguments: tuple[Any, ...], seconds: float, patience: Patience
 ) -> Comparison:
-    """Times the jitted functions in turns, for about so many seconds in all."""
+    """Time the jitted functions in interleaved rounds, for about `seconds` in total."""
     timed_as = same_programs(functions, *arguments)
     calls = {name: blocking(functions[name], *arguments) for name in dict.fromkeys(timed_as.values())}
     watched = measure_quietly(functools.partial(take_turns, calls, seconds), patience)

@@ -1,8 +1,8 @@
-"""How long the calls of a compiled function take on the device.
+"""The time on the device of the calls of a compiled function.
 
-On a GPU jax's profiler records the start and the end of each kernel and copy by the device's own clock, so Python's
-dispatch, 40 to 50 us a call, does not count. Where the profiler records none, as on a CPU, the result is the wall clock
-of a queue of calls, and says so.
+On a GPU jax's profiler records the start and end of each kernel and copy on the device's clock. So Python's dispatch,
+40 to 50 us a call, does not count. If the profiler records nothing, as on a CPU, the result is the wall-clock time of a
+queue of calls and is marked as such.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ QUEUES = 5
 
 Function = Callable[..., Any]
 Event = tuple[float, float]
-"""The start and the end of a kernel or a copy, in seconds."""
+"""The start and end of a kernel or copy, in seconds."""
 
 
 def queue(function: Function, argument_sets: Sequence[tuple[Any, ...]], calls: int) -> Callable[[], None]:
-    """So many calls that the device gets before the host waits for one, each with the next arguments.
+    """Queue `calls` calls, each with the next argument set, before the host waits for a result.
 
-    As many results as argument sets stay alive, so that successive calls write to different memory too.
+    As many results as argument sets stay alive, so that successive calls also write to different memory.
     """
 
     def run() -> None:
@@ -45,7 +45,7 @@ def queue(function: Function, argument_sets: Sequence[tuple[Any, ...]], calls: i
 
 
 def _busy(events: Sequence[Event]) -> float:
-    """The time in which at least one of the events goes on."""
+    """The total time during which at least one event runs."""
     total, until = 0.0, float("-inf")
     for start, end in sorted(events):
         total += max(0.0, end - max(start, until))
@@ -54,7 +54,7 @@ def _busy(events: Sequence[Event]) -> float:
 
 
 def call_time(events: Sequence[Event], calls: int) -> CallTime:
-    """The median over calls that made these events, as many each; or the mean where their number is no multiple."""
+    """The median time of calls with equally many events. If the events don't divide evenly, the mean."""
     events = sorted(events)
     each, rest = divmod(len(events), calls)
     if rest:
@@ -64,7 +64,7 @@ def call_time(events: Sequence[Event], calls: int) -> CallTime:
 
 
 def _device_events(folder: str) -> list[Event]:
-    """Of a GPU's plane the lines of its streams: other lines group the same kernels by operation or module."""
+    """The events of the GPU's streams. Other lines of the profile repeat these kernels by operation or module."""
     (trace,) = Path(folder).rglob("*.xplane.pb")
     return [
         (1e-9 * event.start_ns, 1e-9 * (event.start_ns + event.duration_ns))
@@ -77,10 +77,10 @@ def _device_events(folder: str) -> list[Event]:
 
 
 class DeviceClock:
-    """Times calls by the profiler; from the first time on that it records no kernel, by the wall clock.
+    """Times calls with the profiler. Once the profiler records no kernel, all later calls are timed by the wall clock.
 
     Attributes:
-        note: what the report has to say of it; empty where all is by the device.
+        note: a remark for the report; empty if all times are device times.
     """
 
     def __init__(self) -> None:
@@ -111,9 +111,9 @@ class DeviceClock:
                 with jax.profiler.trace(folder, profiler_options=options):
                     run()
                 events = _device_events(folder)
-        except (RuntimeError, ValueError, OSError) as error:  # a driver or a container without CUPTI
-            self.note = f"the profiler failed, so all after it is by the wall clock: {error}"
+        except (RuntimeError, ValueError, OSError) as error:  # the driver or the container has no CUPTI
+            self.note = f"the profiler failed, so all later times are by the wall clock: {error}"
             return []
         if not events:
-            self.note = "the profiler recorded no kernels, so all after it is by the wall clock"
+            self.note = "the profiler recorded no kernels, so all later times are by the wall clock"
         return events

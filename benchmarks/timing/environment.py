@@ -1,4 +1,4 @@
-"""What a number depends on besides the code: machine, versions, settings."""
+"""Machine, versions and settings, on which the measurements depend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import spikegrad._cpu
 
 
 def _first(path: str, start: str = "") -> str | None:
-    """The first line of a file that begins so, without that beginning."""
+    """The first line of a file with this prefix, without the prefix."""
     try:
         lines = Path(path).read_text().splitlines()
     except OSError:
@@ -32,7 +32,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """That of the checkout this file is in, with a mark where files differ from it."""
+    """The commit of this checkout, marked if files were changed."""
 
     def git(*arguments: str) -> str:
         command = ("git", "-C", str(Path(__file__).parent), *arguments)

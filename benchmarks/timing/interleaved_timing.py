@@ -1,4 +1,4 @@
-"""Timings of several calls that take turns, so that whatever changes on the machine changes for all of them."""
+"""Interleaved timings of several calls, so that changes on the machine affect all of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 import jax
 import numpy as np
 
-SHORTEST = 1e-3  # seconds that a timing should last, by repetition, for the clock and its call not to count
+SHORTEST = 1e-3  # seconds a timing must last, by repetition, so that the clock's overhead is negligible
 WARM_UP = 2
 FEWEST_ROUNDS, MOST_ROUNDS = 7, 301
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a call: median and quartiles over the rounds, each the mean of its repetitions."""
+    """Seconds a call: median and quartiles over rounds. Each round is the mean of its repetitions."""
 
     median: float
     lower_quartile: float
@@ -30,12 +30,12 @@ class Timing:
 
     @property
     def steady(self) -> bool:
-        """Whether the quartiles are near enough to each other for the median to mean something."""
+        """Whether the quartiles are close enough for the median to be meaningful."""
         return self.upper_quartile <= 1.5 * self.lower_quartile
 
 
 def blocking(function: Callable[..., Any], *arguments: Any) -> Callable[[], None]:
-    """A call of the function that returns only when its results are there."""
+    """A call of the function that returns only after its results are computed."""
 
     def call() -> None:
         jax.block_until_ready(function(*arguments))
@@ -46,17 +46,17 @@ def blocking(function: Callable[..., Any], *arguments: Any) -> Callable[[], None
 def _seconds(call: Callable[[], object], repetitions: int) -> float:
     start = time.perf_counter()
     for _ in range(repetitions):
-        call()  # its result is freed here, within the time: giving pages back is part of what a large result costs
+        call()  # its result is freed here: returning pages is part of the cost of a large result
     return (time.perf_counter() - start) / repetitions
 
 
 def take_turns(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Timing]:
-    """Times the calls in rounds, for about so many seconds in all.
+    """Time the calls in interleaved rounds, for about `seconds` in total.
 
-    A call must return only when its result is there. All calls have the same number of repetitions. Each round has an
-    order of its own, and each turn begins with a call that is not timed, since it matters who comes after whom: the
-    first result may get the memory that somebody else left, or memory that lay free for so long that the host of a
-    virtual machine has taken it back, and has to give it again page by page.
+    A call must return only after its result is computed. All calls have the same number of repetitions. Each round has
+    a new random order, and each turn starts with an untimed call, because the previous call matters. The first result
+    may get memory that another call has just freed. Or it gets memory that the host of a virtual machine has reclaimed
+    and must return page by page.
     """
     for call in calls.values():
         _seconds(call, WARM_UP)

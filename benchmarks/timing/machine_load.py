@@ -1,7 +1,7 @@
-"""How quiet the machine is, and measurements that wait until it is.
+"""The load of the machine, and measurements that wait for a quiet machine.
 
-A ratio lies on a busy machine: what uses all cores slows down more than what uses one. So every measurement carries the
-share of a core that everything else took meanwhile.
+A busy machine distorts ratios: a program that uses all cores slows down more than one that uses a single core. So every
+measurement records the share of a core that other processes used at the same time.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Generic, TypeVar
 import psutil
 
 QUIET = 0.05
-"""The share of a core below which the others count as quiet."""
+"""The machine counts as quiet if other processes use less than this share of a core."""
 
-PROBE_SECONDS = 0.5  # the system counts in ticks of 10 ms, so that a shorter probe could not tell 5 %
+PROBE_SECONDS = 0.5  # the system counts ticks of 10 ms, so a shorter probe can't resolve 5 %
 RETRIES = 2
 
 T = TypeVar("T")
 
 
 class Watch:
-    """Counts from its making on what the others take: other processes, and other guests of a shared processor."""
+    """Measures, from its creation, the CPU time of other processes and other guests of a shared processor."""
 
     def __init__(self) -> None:
         self._wall, self._busy, self._own = self._now()
@@ -33,24 +33,24 @@ class Watch:
     def _now() -> tuple[float, float, float]:
         system = psutil.cpu_times()
         idle = system.idle + getattr(system, "iowait", 0.0)
-        guests = getattr(system, "guest", 0.0) + getattr(system, "guest_nice", 0.0)  # counted within user and nice too
+        guests = getattr(system, "guest", 0.0) + getattr(system, "guest_nice", 0.0)  # already part of user and nice
         children = os.times()
         own = time.process_time() + children.children_user + children.children_system
         return time.perf_counter(), sum(system) - idle - guests, own
 
     def others(self) -> float:
-        """The cores that the others took so far, on average: 0.5 is half a core."""
+        """The average number of cores that others have used so far. 0.5 is half a core."""
         wall, busy, own = self._now()
         return max(0.0, ((busy - self._busy) - (own - self._own)) / (wall - self._wall))
 
 
 class Patience:
-    """How long a section may wait for quiet: some seconds a row, and some in all, retries included."""
+    """The time that a section may wait for a quiet machine: per row and in total, including retries."""
 
     def __init__(self, total: float, each: float = 20.0):
         self._left = total
         self._each = each
-        self._quiet = False  # whether it was when somebody looked last
+        self._quiet = False  # whether the machine was quiet at the last measurement
 
     def allows(self, seconds: float) -> bool:
         return self._left > seconds
@@ -59,7 +59,7 @@ class Patience:
         self._left -= seconds
 
     def note(self, others: float) -> None:
-        """What was seen just now: on a quiet machine every measurement serves as the look before the next."""
+        """Record a load. On a quiet machine, each measurement replaces the probe before the next one."""
         self._quiet = others < QUIET
 
     def wait_for_quiet(self) -> None:
@@ -73,7 +73,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Watched(Generic[T]):
-    """A result, and the share of a core that others took while it was measured."""
+    """A result, and the share of a core that others used during its measurement."""
 
     result: T
     others: float
@@ -84,7 +84,7 @@ class Watched(Generic[T]):
 
 
 def measure_quietly(measure: Callable[[], T], patience: Patience) -> Watched[T]:
-    """Measures after waiting for quiet, again if it was disturbed, and returns the quietest attempt."""
+    """Wait for a quiet machine and measure. Repeat if disturbed, and return the quietest attempt."""
     attempts: list[Watched[T]] = []
     for attempt in range(1 + RETRIES):
         patience.wait_for_quiet()

@@ -1,4 +1,4 @@
-"""On what pages large results lie."""
+"""The page sizes under large results."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jax import Array
 
 from benchmarks.measured.competitors import spikes
 
-LARGE = 1 << 24  # elements of float32: more than glibc keeps for later, so that the result has a mapping of its own
+LARGE = 1 << 24  # float32 elements; too large for glibc to cache, so the result has its own mapping
 
 
 def _huge_share(array: Array) -> float | None:
-    # Its middle, since the ends may lie in other mappings: they need not fill a huge page.
+    # Check the middle: the ends need not fill a huge page and may lie in other mappings.
     address = array.unsafe_buffer_pointer() + array.nbytes // 2
     inside, resident = False, 0
     try:
@@ -34,6 +34,6 @@ def _huge_share(array: Array) -> float | None:
 
 
 def huge_shares() -> dict[str, float | None]:
-    """By competitor, the share of huge pages under a fresh result of 64 MiB; None where the system does not tell."""
+    """By competitor, the share of huge pages under a new result of 64 MiB. None if the system doesn't report it."""
     x = jnp.ones(LARGE)
     return {name: _huge_share(jax.jit(spike)(x).block_until_ready()) for name, spike in spikes().items()}

@@ -1,6 +1,6 @@
-"""Which competitors compile to the same program.
+"""Find competitors that compile to the same program.
 
-Such a program is timed once, and its time stands for all of them: two timings of one program differ by noise alone.
+Such a program is timed once, and its time is used for all of them: two timings of one program differ only by noise.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# What XLA's text of a program says beyond the program: the names of the module and of a computation's parameters, and
-# where in Python each operation is from.
+# Parts of XLA's text that don't belong to the program: names of the module and of parameters, and source locations.
 _MODULE = re.compile(r"\AHloModule \S+")
 _PARAMETER = re.compile(r"(?<=[(\s])[\w.-]+: (?=\(|[a-z]+\d*\[)")
 _SOURCES = re.compile(r"^(?:FileNames|FunctionNames|FileLocations|StackFrames)\n(?:.+\n)*", re.MULTILINE)
@@ -19,7 +18,7 @@ _OPERATION = re.compile(r"%[\w.-]+")
 
 
 def _program(compiled: Any) -> str:
-    """XLA's text of the optimized program, with operations numbered instead of named."""
+    """XLA's text of the optimised program, with numbers instead of names for operations."""
     text = compiled.as_text()
     for pattern in (_MODULE, _PARAMETER, _SOURCES, _SOURCE):
         text = pattern.sub("", text)
@@ -33,8 +32,8 @@ def compile_all(
     """Compile the jitted functions.
 
     Returns:
-        The compiled functions without those that equal an earlier one; and for each function the name of the first one
-        that XLA optimizes to the same program, most often its own.
+        The compiled functions, without functions that equal an earlier one. And for each function the name of the first
+    function that XLA optimises to the same program, which is usually itself.
     """
     compiled: dict[str, Callable[..., Any]] = {}
     first_with: dict[str, str] = {}
@@ -49,5 +48,5 @@ def compile_all(
 
 
 def same_programs(functions: Mapping[str, Callable[..., Any]], *arguments: Any) -> dict[str, str]:
-    """For each jitted function the name of the first one that XLA optimizes to the same program; most often its own."""
+    """For each jitted function, the name of the first one that XLA optimises to the same program (usually itself)."""
     return compile_all(functions, *arguments)[1]

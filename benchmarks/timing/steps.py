@@ -1,7 +1,7 @@
-"""Steps that run one after the other, each within a time limit of its own.
+"""Steps that run one after the other, each with its own time limit.
 
-A step has to end by the sum of the limits up to its own. So a slow step can't take the time of a later one, and what a
-quick step leaves is there for the next.
+A step must end by the sum of all limits up to its own. So a slow step can't use the time of a later step, but later
+steps may use the time that a quick step leaves.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pathlib import Path
 
 PASSED, OUT_OF_TIME, SKIPPED = "passed", "out of time", "skipped"
 
-GRACE = 4.0  # seconds after the interrupt, in which pytest still prints what failed so far
+GRACE = 4.0  # seconds after the interrupt, for pytest to print its failures
 LAST_LINES, LAST_LINES_OF_A_FAILURE = 1, 25
 
 
 @dataclass(frozen=True)
 class Step:
-    """Commands for the shell that run side by side.
+    """Shell commands that run in parallel.
 
     Attributes:
         limit: seconds.
-        environment: variables beyond those of this process.
-        skipped: why the step does not run; empty where it does.
-        needed: whether nothing after it makes sense where it fails.
+        environment: variables in addition to this process's environment.
+        skipped: the reason why the step does not run; empty if it runs.
+        needed: whether all later steps are skipped if this step fails.
         expected: the result that counts as good.
     """
 
@@ -49,7 +49,7 @@ class Outcome:
 
     Attributes:
         result: PASSED, OUT_OF_TIME, SKIPPED, or the exit status of the first command that failed.
-        lines: the end of what the commands printed, of those that failed where some did; or why the step was skipped.
+        lines: the last lines of output, of the failed commands if any failed; or the reason why the step was skipped.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> None:
-    """End all that the command has started: as Ctrl-C does, and by force where that is not enough."""
+    """End all processes that the command started: first with SIGINT as Ctrl-C does, then with SIGKILL."""
     for number, wait in ((signal.SIGINT, GRACE), (signal.SIGKILL, None)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -77,7 +77,7 @@ def _run(step: Step, deadline: float, out: Path, folder: Path) -> Outcome:
     try:
         for command, log in zip(step.commands, logs, strict=True):
             with log.open("w") as file:
-                # In a session of its own, so that what it starts can be ended with it.
+                # In a separate session, so that all its child processes can be ended with it.
                 process = subprocess.Popen(
                     command,
                     shell=True,
@@ -113,7 +113,7 @@ def run_steps(
 ) -> list[Outcome]:
     """Run the steps in `folder`, with their logs in `out`.
 
-    `report` is called after each step with all outcomes so far, so that a run that is ended early has reported.
+    `report` is called after each step with all outcomes so far, so that an interrupted run has a report.
     """
     outcomes: list[Outcome] = []
     deadline = time.monotonic()

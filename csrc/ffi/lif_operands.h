@@ -42,7 +42,7 @@ class LifOperands {
     current_ = *current;
     const auto sizes = current->dimensions();
     if (axis_ < 0 || axis_ >= static_cast<int64_t>(sizes.size())) {
-      return invalid("axis ", axis_, " is not one of the current, ", describe(*current));
+      return invalid("axis ", axis_, " is not an axis of the current, ", describe(*current));
     }
     layer.shape = {1, sizes[static_cast<size_t>(axis_)], 1};
     for (int64_t i = 0; i < static_cast<int64_t>(sizes.size()); i++) {
@@ -54,7 +54,7 @@ class LifOperands {
       return invalid("the current ", describe(*current), " must have all ", steps, " steps of time along axis ", axis_,
                      "; was it sharded over time?");
     }
-    if (layer.shape.steps == 0) return invalid("there must be a step, and the current is ", describe(*current));
+    if (layer.shape.steps == 0) return invalid("the current must have at least one step, and is ", describe(*current));
     steps_ = layer.shape.steps;
     if (layer.every > steps_) layer.every = steps_;  // still one checkpoint, and no product overflows
     layer.current = {static_cast<const T*>(current->untyped_data()), false};
@@ -188,7 +188,7 @@ class LifOperands {
 
   xla::ffi::Error mismatch(const char* name, const xla::ffi::AnyBuffer& buffer, xla::ffi::DataType dtype,
                            int64_t along_time) const {
-    return invalid(name, " must be ", dtype, ", with the shape of the current, ", describe(*current_), ", but for ",
+    return invalid(name, " must be ", dtype, ", with the shape of the current, ", describe(*current_), ", but size ",
                    along_time, " along axis ", axis_, ", and is ", describe(buffer));
   }
 

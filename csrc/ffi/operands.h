@@ -61,7 +61,7 @@ xla::ffi::Error with_element_type(const xla::ffi::AnyBuffer& x, Use use) {
 
 inline xla::ffi::Error check_result(const xla::ffi::AnyBuffer& x, const xla::ffi::AnyBuffer& out) {
   if (out.element_type() != x.element_type() || !same_shape(out, x)) {
-    return invalid("the result must be like x, ", describe(x), ", and is ", describe(out));
+    return invalid("the result must have the shape and dtype of x, ", describe(x), ", and is ", describe(out));
   }
   return xla::ffi::Error::Success();
 }
@@ -69,7 +69,7 @@ inline xla::ffi::Error check_result(const xla::ffi::AnyBuffer& x, const xla::ffi
 // t must have x's dtype, and x's shape or rank 0.
 inline xla::ffi::Error check_cotangent(const xla::ffi::AnyBuffer& x, const xla::ffi::AnyBuffer& t) {
   if (t.element_type() != x.element_type() || !(t.dimensions().size() == 0 || same_shape(t, x))) {
-    return invalid("t must have the dtype of x, and its shape or none; x is ", describe(x), ", t is ", describe(t));
+    return invalid("t must have the dtype of x, and its shape or rank 0; x is ", describe(x), ", t is ", describe(t));
   }
   return xla::ffi::Error::Success();
 }

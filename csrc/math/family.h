@@ -19,8 +19,8 @@
 
 namespace spikegrad {
 
-// The coefficients of a derivative's polynomial grow like n!. Up to order 64 they are far from the range of double, and
-// no practical program nests more gradients.
+// The coefficients of a derivative's polynomial grow like n!. Up to order 64 they are far inside the range of double,
+// and no practical program nests more gradients.
 constexpr int64_t kHighestOrder = 64;
 
 // A value for either wide type. A call prepares and uses one of the two.

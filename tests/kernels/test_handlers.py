@@ -36,7 +36,7 @@ def test_the_right_calls_pass():
 @pytest.mark.parametrize(
     "out, message",
     [
-        (like(X, (3, 2)), r"the result must be like x, F32\[2,3\], and is F32\[3,2\]"),
+        (like(X, (3, 2)), r"the result must have the shape and dtype of x, F32\[2,3\], and is F32\[3,2\]"),
         (like(X, (6,)), r"and is F32\[6\]"),
         (like(X, (2, 3, 1)), r"and is F32\[2,3,1\]"),
         (like(X, dtype=np.int32), r"and is S32\[2,3\]"),
@@ -62,7 +62,7 @@ def test_wrong_dtypes_of_x(dtype):
 @pytest.mark.parametrize(
     "operands, message",
     [
-        ({"t": X[:1]}, r"t must have the dtype of x, and its shape or none; x is F32\[2,3\], t is F32\[1,3\]"),
+        ({"t": X[:1]}, r"t must have the dtype of x, and its shape or rank 0; x is F32\[2,3\], t is F32\[1,3\]"),
         ({"t": X.ravel()}, r"t is F32\[6\]"),
         ({"t": X[:0]}, r"t is F32\[0,3\]"),
         ({"t": X.astype(np.float16)}, r"t is F16\[2,3\]"),
