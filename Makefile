@@ -79,22 +79,26 @@ $(eval $(call environment,libraries-newest,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.
 RUN := .venv/main/bin/python
 PYTEST := -m pytest -q -n auto
 
-# The environment for work on the code: an editable installation, and a CPU module that ninja rebuilds in build/check.
-# A debug build compiles in a fifth of the time and has equal results. scikit-build-core could rebuild at each import
-# (editable.rebuild); then every process that a test starts would do so.
+# Prints the extras test and lint.
+CHECK_NEEDS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	print(*extras["test"], *extras["lint"], sep="\n")
 # CMake finds the FFI headers of the oldest jaxlib before the jaxlib that runs the tests.
 WITH_HEADERS := PYTHONPATH=$(CURDIR)/.venv/check/headers
+
+# The environment for work on the code: an editable installation, and a CPU module that ninja rebuilds in build/check.
+# A debug build compiles in a fifth of the time. scikit-build-core could rebuild at each import
+# (editable.rebuild); then every process that a test starts would do so.
 .venv/check/done: pyproject.toml
 	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
 	test -x $(@D)/bin/python || "$(PYTHON311)" -m venv $(@D)
 	$(@D)/bin/python -c '$(BUILD_NEEDS)' > $(@D)/build.txt
 	grep '^jaxlib' $(@D)/build.txt > $(@D)/headers.txt
-	grep -v '^jaxlib' $(@D)/build.txt > $(@D)/requirements.txt
+	{ grep -v '^jaxlib' $(@D)/build.txt; $(@D)/bin/python -c '$(CHECK_NEEDS)'; } > $(@D)/requirements.txt
 	rm -rf $(@D)/headers && $(@D)/bin/python $(PIP) --no-deps --no-compile --target $(@D)/headers -r $(@D)/headers.txt
 	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt pybind11 cmake ninja jax==0.10.2 jaxlib==0.10.2
-	$(WITH_HEADERS) $(@D)/bin/python $(PIP) --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
+	$(WITH_HEADERS) $(@D)/bin/python $(PIP) --no-deps --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
 	  -Ccmake.define.SPIKEGRAD_CUDA=OFF -Ccmake.define.SPIKEGRAD_TESTING=ON -Cbuild.targets=_cpu -Cinstall.components=_cpu \
-	  --editable ".[test,lint]"
+	  --editable .
 	touch $@
 
 # A pytest selection: files, folders, test::names and options.
