@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,6 +66,16 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(wait)
+
+
+@contextlib.contextmanager
+def _default_interrupt() -> Iterator[None]:
+    """Give child processes the default SIGINT: a shell's background job ignores it, and would pass that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(step: Step, deadline: float, out: Path, folder: Path) -> Outcome:
@@ -124,7 +134,8 @@ def run_steps(
             outcomes.append(Outcome(step.name, SKIPPED, 0.0, reason, good=not stopped))
         else:
             deadline += step.limit
-            outcomes.append(_run(step, deadline, out, folder))
+            with _default_interrupt():
+                outcomes.append(_run(step, deadline, out, folder))
             if step.needed and not outcomes[-1].good:
                 stopped = f"needs the step before: {step.name}"
         report(outcomes)

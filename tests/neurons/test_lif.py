@@ -217,7 +217,7 @@ def test_a_numpy_integer_is_a_number_of_steps():
 @pytest.mark.parametrize(
     "options, error, message",
     [
-        ({"current": 1.0}, ValueError, "current must have an time axis"),
+        ({"current": 1.0}, ValueError, "current must have a time axis"),
         ({"current": np.ones(3, np.complex64)}, TypeError, "current must be real"),
         ({"decay": np.ones(4)}, ValueError, r"decay of shape \(4,\) does not broadcast to a step of shape \(2, 3\)"),
         ({"threshold": np.ones((1, 1, 1))}, ValueError, r"threshold of shape \(1, 1, 1\) does not broadcast"),

@@ -1,6 +1,7 @@
 """gpu_check's results for steps that pass, fail or run out of time, and for given measurements, without a GPU."""
 
 import json
+import signal
 import time
 
 import pytest
@@ -18,7 +19,15 @@ def run(steps, folder):
     return outcomes, reported
 
 
-def test_a_step_that_is_out_of_time_is_ended_and_the_later_ones_run(tmp_path):
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["", "in a background job"])
+def sigint(request):
+    """The disposition of SIGINT. Shells start background jobs with SIGINT ignored, and child processes inherit this."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_step_that_is_out_of_time_is_ended_and_the_later_ones_run(sigint, tmp_path):
     from benchmarks.timing.steps import OUT_OF_TIME, PASSED, SKIPPED, Step
 
     steps = [
