@@ -246,3 +246,25 @@ def test_lif_is_captured_in_cuda_graphs(case, devices, captured):
 
     current, *_ = lif_operands(Mesh(np.array(devices), ("i",)), P(None, "i"))
     assert captured(three_in_a_row, current, current) == [True] * 6
+
+
+@pytest.mark.parametrize("steps", [4, 500])
+def test_a_training_step_on_one_gpu(case, devices, captured, steps):
+    """Linear + LIF: two calls on the arrays as they are, captured in CUDA graphs, without copies or transposes."""
+    one = Mesh(np.array(devices[:1]), ("i",))
+
+    def step(weights, inputs, cotangent):
+        def loss(weights):
+            spikes, _ = spikegrad.lif(inputs @ weights, 0.9, 1.0, surrogate=case.make())
+            return (spikes * cotangent).sum()
+
+        return weights - 0.1 * jax.grad(loss)(weights)
+
+    operands = [array(one, P(), shape) for shape in ((64, 128), (steps, 16, 64), (steps, 16, 128))]
+    text = compiled(step, *operands)
+    assert sorted(calls(text)) == sorted(of_lif(case))
+    assert f"f32[{steps},16,128]{{2,1,0}}" in text
+    assert not re.search(r"= \S+ (copy|transpose)\(", text)
+    found = captured(step, *operands)  # ours, and perhaps matrix products of a library
+    assert len(found) >= 2
+    assert all(found)
