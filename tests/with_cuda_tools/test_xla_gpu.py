@@ -261,10 +261,10 @@ def test_a_training_step_on_one_gpu(case, devices, captured, steps):
         return weights - 0.1 * jax.grad(loss)(weights)
 
     operands = [array(one, P(), shape) for shape in ((64, 128), (steps, 16, 64), (steps, 16, 128))]
+    # First, because jax compiles a function once, and only a compilation writes the thunks.
+    found = captured(step, *operands)
     text = compiled(step, *operands)
     assert sorted(calls(text)) == sorted(of_lif(case))
     assert f"f32[{steps},16,128]{{2,1,0}}" in text
     assert not re.search(r"= \S+ (copy|transpose)\(", text)
-    found = captured(step, *operands)  # ours, and perhaps matrix products of a library
-    assert len(found) >= 2
-    assert all(found)
+    assert found == [True] * 2
