@@ -96,7 +96,7 @@ bool cotangent(const LayerCotangent<T, Neuron>& call, int64_t begin, int64_t end
         });
       }
       for (int64_t t = past - 1; t >= first; t--) {
-        const int64_t from = spike_row(layer.order, t);
+        const int64_t from = spike_row(layer.step_order, t);
         for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
           W* x_bar = row_to_write(current_bar, strip, t, x_bar_buffer);
           // Prefetch the next strip. For the current, prefetch the same strip of the previous segment, which is the

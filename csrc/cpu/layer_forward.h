@@ -48,7 +48,7 @@ void forward(const LayerForward<T, Neuron>& call, int64_t begin, int64_t end) {
       if (layer.every && t % layer.every == 0) {
         state.write_row(call.checkpoints, checkpoint_count, shape.inner, block, t / layer.every);
       }
-      const int64_t to = spike_row(layer.order, t);
+      const int64_t to = spike_row(layer.step_order, t);
       for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
         W* spike = to < 0 ? spike_buffer : row_to_write(spikes, strip, to, spike_buffer);
         W* membrane = call.membrane ? row_to_write(membranes, strip, t, membrane_buffer) : nullptr;

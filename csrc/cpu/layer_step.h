@@ -42,7 +42,7 @@ void last_distance_loop(const StepRows<T, Neuron>& shared, T* distance) {
 // Whether the layer writes a spike after the last step. A layer without steps has no row for it.
 template <class T, class Neuron>
 bool has_last_spike(const Layer<T, Neuron>& layer) {
-  return layer.order == Order::reset_undecayed && layer.shape.steps > 0;
+  return layer.step_order == StepOrder::reset_undecayed && layer.shape.steps > 0;
 }
 
 // The elementwise kernels of this instruction set.

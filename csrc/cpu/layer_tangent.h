@@ -79,7 +79,7 @@ void tangent(const LayerTangent<T, Neuron>& call, int64_t begin, int64_t end, co
     state.read(call.first_state, block);
     state_dot.read(call.first_state_dot, block);
     for (int64_t t = 0; t < shape.steps; t++) {
-      const int64_t to = spike_row(layer.order, t);
+      const int64_t to = spike_row(layer.step_order, t);
       for_each_strip(shape, block, [&](const Block& strip, int64_t i) {
         W* spike_dot = to < 0 ? spike_buffer : row_to_write(spikes_dot, strip, to, spike_buffer);
         W* membrane_dot = call.membrane_dot ? row_to_write(membranes_dot, strip, t, membrane_buffer) : membrane_buffer;

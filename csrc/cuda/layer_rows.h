@@ -148,12 +148,12 @@ __device__ __forceinline__ void store_checkpoint(T* const (&arrays)[kCount], int
 // more spike is written after the last step.
 template <class T, class Neuron, class R>
 __device__ __forceinline__ bool is_early(const Layer<T, Neuron>& layer, R rule) {
-  return !rule.charge_first && layer.order == Order::reset_undecayed;
+  return !rule.charge_first && layer.step_order == StepOrder::reset_undecayed;
 }
 
 template <class T, class Neuron>
 __device__ __forceinline__ Rule rule_of(const Layer<T, Neuron>& layer) {
-  return {layer.order == Order::charge_fire_reset, layer.reset, layer.detach_reset};
+  return {layer.step_order == StepOrder::charge_fire_reset, layer.reset, layer.detach_reset};
 }
 
 }  // namespace spikegrad::cuda

@@ -33,7 +33,7 @@ class LifOperands {
     if (order < 0 || order > 2) return invalid("order must be 0, 1 or 2, and is ", order);
     if (reset < 0 || reset > 2) return invalid("reset must be 0, 1 or 2, and is ", reset);
     if (layer.every < 0) return invalid("every must not be negative, and is ", layer.every);
-    layer.order = static_cast<Order>(order);
+    layer.step_order = static_cast<StepOrder>(order);
     layer.reset = static_cast<Reset>(reset);
     layer.detach_reset = detach_reset != 0;
 

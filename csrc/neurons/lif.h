@@ -1,7 +1,7 @@
 // The leaky integrate-and-fire neuron. neuron.h describes the interface.
 //
 // v is the membrane carried from step to step, u the membrane compared with the threshold, z = u - threshold the
-// distance, s the spike, g the surrogate gradient and x the current. The three orders of a step are
+// distance, s the spike, g the surrogate gradient and x the current. The three step orders are
 //
 //   charge_fire_reset   u = decay v + x          s = H(u - threshold)     v' = u - s threshold | u (1 - s) | u
 //   fire_charge         s = H(v - threshold)     v' = u = decay v + x - s threshold | decay v (1 - s) + x | decay v + x

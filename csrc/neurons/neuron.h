@@ -36,7 +36,7 @@
 
 namespace spikegrad {
 
-enum class Order : int32_t { charge_fire_reset, reset_undecayed, fire_charge };
+enum class StepOrder : int32_t { charge_fire_reset, reset_undecayed, fire_charge };
 enum class Reset : int32_t { none, subtract, zero };
 
 // Two kinds of step suffice: charge first or spike first. reset_undecayed is fire_charge with its spikes written one

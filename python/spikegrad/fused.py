@@ -383,7 +383,7 @@ def lif(
     threshold: Array,
     v0: Array,
     *,
-    order: str,
+    step_order: str,
     reset: str | None,
     detach_reset: bool,
 ) -> tuple[Array, Array, Array, Array]:
@@ -412,14 +412,14 @@ def lif(
 
     def step(v: Array, x: Array) -> tuple[Array, tuple[Array, Array, Array]]:
         x = x.astype(wide)
-        if order == "charge_fire_reset":
+        if step_order == "charge_fire_reset":
             u = decay * v + x
             s = spike(u - threshold)
             after = reset_undecayed(u, s)
         else:
             s = spike(v - threshold)
             after = u = charge(v, x, s)
-            s = spike(u - threshold) if order == "reset_undecayed" else s
+            s = spike(u - threshold) if step_order == "reset_undecayed" else s
         return after, (s.astype(current.dtype), u.astype(current.dtype), v)
 
     start = jnp.broadcast_to(v0, current.shape[1:])

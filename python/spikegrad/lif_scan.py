@@ -27,7 +27,7 @@ KEPT_PROGRAMS = 32
 
 
 def lif_scan(
-    surrogate: Callable[[Array], Array], *operands: Array, order: str, reset: str | None, detach_reset: bool
+    surrogate: Callable[[Array], Array], *operands: Array, step_order: str, reset: str | None, detach_reset: bool
 ) -> list[Array]:
     """Return spikes, final membrane and the membrane of each step, for a spike that JAX can trace.
 
@@ -35,7 +35,7 @@ def lif_scan(
     """
 
     def lif_scan(*operands: Array) -> tuple[Array, ...]:
-        return fused.lif(surrogate, *operands, order=order, reset=reset, detach_reset=detach_reset)[:3]
+        return fused.lif(surrogate, *operands, step_order=step_order, reset=reset, detach_reset=detach_reset)[:3]
 
     program = jax.make_jaxpr(lif_scan)(*operands)
     try:

@@ -27,10 +27,10 @@ from spikegrad.surrogates import GaussianGrad
 
 Spike = Callable[[Array], Array]
 Reset = Literal["subtract", "zero"]
-Order = Literal["charge_fire_reset", "reset_undecayed", "fire_charge"]
+StepOrder = Literal["charge_fire_reset", "reset_undecayed", "fire_charge"]
 
 RESETS = ("subtract", "zero", None)
-ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
+STEP_ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
 
 SYMBOLIC_CHECKPOINT_EVERY = 32
 """The default for a symbolic number of steps (`jax.export`): about the default for 1000 steps."""
@@ -50,7 +50,7 @@ def lif(
     v0: ArrayLike | None = ...,
     reset: Reset | None = ...,
     detach_reset: bool = ...,
-    order: Order = ...,
+    step_order: StepOrder = ...,
     surrogate: Spike = ...,
     return_membrane: Literal[False] = ...,
     checkpoint_every: SupportsIndex | None = ...,
@@ -66,7 +66,7 @@ def lif(
     v0: ArrayLike | None = ...,
     reset: Reset | None = ...,
     detach_reset: bool = ...,
-    order: Order = ...,
+    step_order: StepOrder = ...,
     surrogate: Spike = ...,
     return_membrane: Literal[True],
     checkpoint_every: SupportsIndex | None = ...,
@@ -82,7 +82,7 @@ def lif(
     v0: ArrayLike | None = ...,
     reset: Reset | None = ...,
     detach_reset: bool = ...,
-    order: Order = ...,
+    step_order: StepOrder = ...,
     surrogate: Spike = ...,
     return_membrane: bool,
     checkpoint_every: SupportsIndex | None = ...,
@@ -97,7 +97,7 @@ def lif(
     v0: ArrayLike | None = None,
     reset: Reset | None = "subtract",
     detach_reset: bool = False,
-    order: Order = "charge_fire_reset",
+    step_order: StepOrder = "charge_fire_reset",
     surrogate: Spike = _GAUSSIAN,
     return_membrane: bool = False,
     checkpoint_every: SupportsIndex | None = None,
@@ -109,7 +109,7 @@ def lif(
     `lax.scan`.
 
     x is the current, v the membrane that passes from step to step, u the membrane that is compared with the threshold,
-    s the spike, and H the step of `surrogate`. `order` chooses a time step:
+    s the spike, and H the step of `surrogate`. `step_order` chooses a time step:
 
     "charge_fire_reset", the order of SpikingJelly:
 
@@ -164,7 +164,7 @@ def lif(
         v0: the membrane before the first step, 0 by default. A number or an array, as for decay.
         reset: how a spike resets the membrane.
         detach_reset: whether derivatives treat the spike in the reset as a constant.
-        order: the order of charge, spike and reset in a step.
+        step_order: the order of charge, spike and reset in a step.
         surrogate: the derivative of the spike. A kernel is possible for `GaussianGrad`, `MultiGaussianGrad` and
             `Sigmoid` with scalar parameters: the classes of spikegrad, of `spikegrad.compat.braintools`, and of
             `braintools.surrogate` 0.2 to 0.4. All of them have the true derivatives of every order in the layer, also
@@ -195,7 +195,7 @@ def lif(
     if current.ndim == 0:
         raise ValueError("current must have a time axis, its first axis, and has rank 0")
     _check_option("reset", reset, RESETS)
-    _check_option("order", order, ORDERS)
+    _check_option("step_order", step_order, STEP_ORDERS)
     for name, flag in (("detach_reset", detach_reset), ("return_membrane", return_membrane)):
         if not isinstance(flag, bool):
             raise TypeError(f"{name} must be True or False, and is {flag!r}")
@@ -210,7 +210,7 @@ def lif(
     if kernel is None:
         operands = unified(current, decay, threshold, v0)
         arrays = as_arrays(operands, kinds(LAYER), current, axis=0)
-        options: dict[str, Any] = {"order": order, "reset": reset, "detach_reset": detach_reset}
+        options: dict[str, Any] = {"step_order": step_order, "reset": reset, "detach_reset": detach_reset}
         spikes, v_final, membrane = lif_scan(surrogate, *arrays, **options)
         return (spikes, v_final, membrane) if return_membrane else (spikes, v_final)
     if isinstance(current.shape[0], int) and current.shape[0] == 0:
@@ -223,7 +223,7 @@ def lif(
         threshold,
         v0,
         *parameters,
-        order=order,
+        step_order=step_order,
         reset=reset,
         detach_reset=detach_reset,
         every=every,

@@ -21,7 +21,7 @@
 // The number of elements by which every array is offset from malloc's alignment.
 inline int64_t layer_offset = 0;
 
-// order, reset, detach_reset, every
+// step_order, reset, detach_reset, every
 using LayerOptions = std::tuple<int64_t, int64_t, bool, int64_t>;
 
 // Consecutive arguments, and the memory that holds them.
@@ -52,9 +52,9 @@ class LayerArguments {
   template <class T, class Neuron>
   void layer(const LayerOptions& options, spikegrad::Layer<T, Neuron>& layer) {
     const auto current = arguments_[next_].cast<pybind11::array>();
-    const auto [order, reset, detach_reset, every] = options;
+    const auto [step_order, reset, detach_reset, every] = options;
     layer.shape = {current.shape(0), current.shape(1), current.shape(2)};
-    layer.order = static_cast<spikegrad::Order>(order);
+    layer.step_order = static_cast<spikegrad::StepOrder>(step_order);
     layer.reset = static_cast<spikegrad::Reset>(reset);
     layer.detach_reset = detach_reset;
     layer.every = every;

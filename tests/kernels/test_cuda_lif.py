@@ -17,7 +17,7 @@ on_host, on_cpu = map(module_for_tests, ("spikegrad_cuda_on_host", "spikegrad_sc
 
 pytestmark = pytest.mark.host_only
 
-ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
+STEP_ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
 RESETS = {None: 0, "subtract": 1, "zero": 2}
 # All paths in the kernels: three fast paths, and the sum in double with one term and with two.
 SURROGATES = {
@@ -36,7 +36,7 @@ SHAPES = [(1, 9, 37), (3, 17, 5), (11, 8, 1), (1, 1, 1), (2, 3, 1)]
 SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 1e-41, 65504.0, 1e30]
 
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
-orders = pytest.mark.parametrize("order", ORDERS)
+orders = pytest.mark.parametrize("step_order", STEP_ORDERS)
 
 
 # The forms of the kernels, selected by the number of multiprocessors: with few neurons for each, and with many. The
@@ -94,8 +94,8 @@ def one(array):
     return np.array(array.ravel()[0])
 
 
-def options(order, reset, detach_reset=False, every=0):
-    return ORDERS[order], RESETS[reset], detach_reset, every
+def options(step_order, reset, detach_reset=False, every=0):
+    return STEP_ORDERS[step_order], RESETS[reset], detach_reset, every
 
 
 def assert_all_same(actual, wanted, dtype):
@@ -106,7 +106,7 @@ def assert_all_same(actual, wanted, dtype):
         assert_same_bits(found, expected, dtype if found.dtype == held(np.empty(0, DTYPES[dtype])).dtype else wide)
 
 
-def recurrence(order, reset, every, current, decay, threshold, v0, dtype):
+def recurrence(step_order, reset, every, current, decay, threshold, v0, dtype):
     """(spikes, v_final, checkpoints, membrane) in NumPy, with each operation rounded."""
     wide = decay.dtype.type
     steps = current.shape[1]
@@ -121,7 +121,7 @@ def recurrence(order, reset, every, current, decay, threshold, v0, dtype):
     for t, x in enumerate(xs):
         if every and t % every == 0:
             checkpoints.append(v)
-        if order == "charge_fire_reset":
+        if step_order == "charge_fire_reset":
             u = decay * v + x
             s = fire(u - threshold)
             v = {None: u, "subtract": u - s * threshold, "zero": u * (unit - s)}[reset]
@@ -133,7 +133,7 @@ def recurrence(order, reset, every, current, decay, threshold, v0, dtype):
             v = u
         spikes.append(s)
         membrane.append(u)
-    if order == "reset_undecayed":
+    if step_order == "reset_undecayed":
         spikes = [*spikes[1:], fire(v - threshold)]
     assert len(spikes) == steps
 
@@ -152,7 +152,7 @@ def recurrence(order, reset, every, current, decay, threshold, v0, dtype):
 @orders
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("form", FORMS)
-def test_the_forward(form, order, reset, dtype, launches):
+def test_the_forward(form, step_order, reset, dtype, launches):
     launches(3, form)
     run = getattr(on_host, f"lif_{dtype}")
     for shape, every, special in itertools.product(SHAPES, (0, 1, 3, 8, 50), (False, True)):
@@ -162,13 +162,13 @@ def test_the_forward(form, order, reset, dtype, launches):
             states = [one(o) if scalar else o for o, scalar in zip(operands[1:], scalars, strict=True)]
             with np.errstate(all="ignore"):
                 spikes, v_final, checkpoints, membrane = recurrence(
-                    order, reset, every, operands[0], *states, dtype=dtype
+                    step_order, reset, every, operands[0], *states, dtype=dtype
                 )
             kept = [checkpoints] if every else []
-            found = run(options(order, reset, False, every), operands[0], *states, True)
+            found = run(options(step_order, reset, False, every), operands[0], *states, True)
             assert_all_same(found, [spikes, v_final, *kept, membrane], dtype)
             assert_all_same(
-                run(options(order, reset, False, every), operands[0], *states, False), [spikes, v_final, *kept], dtype
+                run(options(step_order, reset, False, every), operands[0], *states, False), [spikes, v_final, *kept], dtype
             )
 
 
@@ -214,9 +214,9 @@ def assert_same_cotangent(name, dtype, options, operands, scales):
 @orders
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("detach_reset", [False, True])
-def test_the_tangent_for_every_rule(order, reset, detach_reset, dtype, launches):
+def test_the_tangent_for_every_rule(step_order, reset, detach_reset, dtype, launches):
     launches(3)
-    rule = options(order, reset, detach_reset)
+    rule = options(step_order, reset, detach_reset)
     for shape, special in itertools.product(SHAPES, (False, True)):
         operands = tangent_operands(Inputs(dtype, shape, 1, special))
         for membrane, *moving in itertools.product((False, True), repeat=3):
@@ -227,10 +227,10 @@ def test_the_tangent_for_every_rule(order, reset, detach_reset, dtype, launches)
 @orders
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("detach_reset", [False, True])
-def test_the_cotangent_for_every_rule(order, reset, detach_reset, dtype, launches):
+def test_the_cotangent_for_every_rule(step_order, reset, detach_reset, dtype, launches):
     launches(3)
     for shape, every, special in itertools.product(SHAPES, (1, 2, 5, 50), (False, True)):
-        rule = options(order, reset, detach_reset, every)
+        rule = options(step_order, reset, detach_reset, every)
         operands = cotangent_operands(Inputs(dtype, shape, 2, special), rule)
         for scales in (False, True):
             assert_same_cotangent("one", dtype, rule, operands, scales)
@@ -241,12 +241,12 @@ def test_the_cotangent_for_every_rule(order, reset, detach_reset, dtype, launche
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("detach_reset", [False, True])
 @pytest.mark.parametrize("form", FORMS)
-def test_the_common_cotangent_for_every_rule(form, order, reset, detach_reset, dtype, launches):
+def test_the_common_cotangent_for_every_rule(form, step_order, reset, detach_reset, dtype, launches):
     """No cotangents of membrane, decay and threshold. These kernels know the rule at compile time."""
     launches(3, form)
     for shape in ((1, 9, 8), (2, 17, 12), (1, 40, 7), (12, 35, 1)):
         for every, special in itertools.product((1, 2, 5, 11, 50), (False, True)):
-            rule = options(order, reset, detach_reset, every)
+            rule = options(step_order, reset, detach_reset, every)
             operands = cotangent_operands(Inputs(dtype, shape, 2, special), rule, {MEMBRANE_BAR})
             assert_same_cotangent("one", dtype, rule, operands, False)
 
@@ -255,29 +255,29 @@ def test_the_common_cotangent_for_every_rule(form, order, reset, detach_reset, d
 @orders
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("steps", LENGTHS)
-def test_lengths_and_checkpoints(steps, form, order, dtype, launches):
+def test_lengths_and_checkpoints(steps, form, step_order, dtype, launches):
     """Chunks of all lengths, with and without a remainder, for many checkpoint intervals."""
     launches(2, form)
     for every, neurons in itertools.product(checkpoints_every(steps), (8, 5)):
         inputs = Inputs(dtype, (1, steps, neurons), 7)
-        rule = options(order, "subtract", False, every)
+        rule = options(step_order, "subtract", False, every)
         layer = (*inputs.layer(), inputs.state())
         for membrane in (False, True):
             found, wanted = (getattr(m, f"lif_{dtype}")(rule, *layer, membrane) for m in (on_host, on_cpu))
             assert_all_same(found, wanted, dtype)
         for scalars, scales in (({MEMBRANE_BAR}, False), ({1, 2, MEMBRANE_BAR}, False), (set(), True)):
             assert_same_cotangent("one", dtype, rule, cotangent_operands(inputs, rule, scalars), scales)
-    assert_same_tangent("one", dtype, options(order, "subtract"), tangent_operands(inputs), True)
+    assert_same_tangent("one", dtype, options(step_order, "subtract"), tangent_operands(inputs), True)
 
 
 @dtypes
 @orders
 @pytest.mark.parametrize("form", FORMS)
-def test_a_layer_without_steps(form, order, dtype, launches):
+def test_a_layer_without_steps(form, step_order, dtype, launches):
     """Without steps, states and cotangents pass through unchanged, on both backends."""
     launches(2, form)
     inputs = Inputs(dtype, (1, 0, 8))
-    rule = options(order, "subtract", False, 1)
+    rule = options(step_order, "subtract", False, 1)
     current, decay, threshold, state = (*inputs.layer(), inputs.state())
     for m in (on_host, on_cpu):
         spikes, v_final, _ = getattr(m, f"lif_{dtype}")(rule, current, decay, threshold, state, False)
@@ -301,40 +301,40 @@ def test_a_layer_without_steps(form, order, dtype, launches):
 @orders
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", SURROGATES)
-def test_the_common_cotangent_of_every_surrogate(name, form, order, dtype, launches):
+def test_the_common_cotangent_of_every_surrogate(name, form, step_order, dtype, launches):
     """Parameters without a fast path use the fallback in the same kernel."""
     launches(4, form)
     for special, every in itertools.product((False, True), (3, 20)):
         inputs = Inputs(dtype, (1, 41, 8), 3, special)
-        rule = options(order, "subtract", False, every)
+        rule = options(step_order, "subtract", False, every)
         assert_same_cotangent(name, dtype, rule, cotangent_operands(inputs, rule, {MEMBRANE_BAR}), False)
 
 
 @dtypes
 @orders
 @pytest.mark.parametrize("name", SURROGATES)
-def test_every_surrogate(name, order, dtype, launches):
+def test_every_surrogate(name, step_order, dtype, launches):
     launches(4)
     for special in (False, True):
         inputs = Inputs(dtype, (2, 15, 5), 3, special)
-        assert_same_tangent(name, dtype, options(order, "subtract"), tangent_operands(inputs), True)
-        rule = options(order, "subtract", False, 4)
+        assert_same_tangent(name, dtype, options(step_order, "subtract"), tangent_operands(inputs), True)
+        rule = options(step_order, "subtract", False, 4)
         assert_same_cotangent(name, dtype, rule, cotangent_operands(inputs, rule), True)
 
 
 @dtypes
 @orders
 @pytest.mark.parametrize("name", ["one", "beside_0"])
-def test_operands_that_are_scalars(name, order, dtype, launches):
+def test_operands_that_are_scalars(name, step_order, dtype, launches):
     launches(2)
     inputs = Inputs(dtype, (2, 10, 7), 4)
     states = (1, 2, 3, 4, 5, 6, 7)  # all but the current
     for scalars in (*map(frozenset, itertools.combinations(states, 1)), frozenset(states)):
         operands = tangent_operands(inputs, scalars)
-        assert_same_tangent(name, dtype, options(order, "subtract"), operands, True)
+        assert_same_tangent(name, dtype, options(step_order, "subtract"), operands, True)
     bars = (1, 2, 4, 5, 6)
     for scalars in (*map(frozenset, itertools.combinations(bars, 1)), frozenset(bars)):
-        rule = options(order, "zero", False, 3)
+        rule = options(step_order, "zero", False, 3)
         assert_same_cotangent(name, dtype, rule, cotangent_operands(inputs, rule, scalars), True)
 
 
@@ -359,12 +359,12 @@ def test_blocks(form, threads, dtype, launches):
 @dtypes
 @orders
 @pytest.mark.parametrize("form", FORMS)
-def test_sections_with_more_chunks_than_there_are_slots(form, order, dtype, launches):
+def test_sections_with_more_chunks_than_there_are_slots(form, step_order, dtype, launches):
     """Such sections are processed in pieces. Each piece is swept from the section's checkpoint."""
     launches(0, form)
     for every, steps in ((2500, 2600), (7000, 7001)):
         inputs = Inputs(dtype, (1, steps, 4), 6)
-        rule = options(order, "subtract", False, every)
+        rule = options(step_order, "subtract", False, every)
         operands = cotangent_operands(inputs, rule, {MEMBRANE_BAR})
         for name, scales in (("one", False), ("one", True), ("beside_0", False)):
             if name == "one" or steps < 3000:  # the fallback sweeps once for each 25 steps

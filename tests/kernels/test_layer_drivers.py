@@ -12,7 +12,7 @@ from requirements import module_for_tests
 
 on_cpu, on_host = (module_for_tests(name) for name in ("spikegrad_scalar", "spikegrad_cuda_on_host"))
 
-ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
+STEP_ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
 RESETS = {None: 0, "subtract": 1, "zero": 2}
 PARAMETERS, STATES = 5, 2
 SLOPE = 4.0
@@ -22,8 +22,8 @@ DTYPES = {"f32": (np.float32, 2e-4), "f64": (np.float64, 1e-11)}
 drivers = pytest.mark.parametrize("driver", DRIVERS)
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 rules = pytest.mark.parametrize(
-    ("order", "reset", "detach"),
-    [(order, reset, detach) for order in ORDERS for reset in RESETS for detach in (False, True) if reset or not detach],
+    ("step_order", "reset", "detach"),
+    [(step_order, reset, detach) for step_order in STEP_ORDERS for reset in RESETS for detach in (False, True) if reset or not detach],
 )
 
 
@@ -40,7 +40,7 @@ def gradient(z):
     return SLOPE * e / (1 + e) ** 2
 
 
-def numpy_layer(order, reset, detach, current, parameters, states, current_dot, parameters_dot, states_dot):
+def numpy_layer(step_order, reset, detach, current, parameters, states, current_dot, parameters_dot, states_dot):
     """(spikes, membrane, checkpoints, last states), and the tangents of spikes, membrane and last states.
 
     Time is the second-to-last axis, neurons are the last. Tangents may have more leading axes.
@@ -73,7 +73,7 @@ def numpy_layer(order, reset, detach, current, parameters, states, current_dot, 
         checkpoints.append((v, w))
         next_w = beta * w + a * v
         next_w_dot = beta_dot * w + beta * w_dot + a_dot * v + a * v_dot
-        if order == "charge_fire_reset":
+        if step_order == "charge_fire_reset":
             u, u_dot = charge(v, next_w, x, v_dot, next_w_dot, x_dot)
             theta, theta_dot = threshold + next_w, threshold_dot + next_w_dot
             s, s_dot = fire(u - theta, u_dot - theta_dot)
@@ -88,7 +88,7 @@ def numpy_layer(order, reset, detach, current, parameters, states, current_dot, 
             v, v_dot = u, u_dot
         spikes.append((s, s_dot))
         membranes.append((u, u_dot))
-    if order == "reset_undecayed":
+    if step_order == "reset_undecayed":
         spikes = [*spikes[1:], fire(v - (threshold + w), v_dot - (threshold_dot + w_dot))]
 
     def stacked(rows):
@@ -127,22 +127,22 @@ class Layer:
     def neurons(self, arrays):
         return [np.broadcast_to(array.ravel(), self.outer * self.inner) for array in arrays]
 
-    def in_numpy(self, order, reset, detach, current_dot, parameters_dot, states_dot):
+    def in_numpy(self, step_order, reset, detach, current_dot, parameters_dot, states_dot):
         operands = self.rows(self.current), self.neurons(self.parameters), self.neurons(self.states)
-        return numpy_layer(order, reset, detach, *operands, current_dot, parameters_dot, states_dot)
+        return numpy_layer(step_order, reset, detach, *operands, current_dot, parameters_dot, states_dot)
 
     def assert_close(self, found, wanted):
         scale = np.abs(wanted).max(initial=1)
         np.testing.assert_allclose(found, wanted, rtol=self.tolerance, atol=self.tolerance * scale)
 
 
-def transposed(layer, order, reset, detach, spikes_bar, membrane_bar, last_bars):
+def transposed(layer, step_order, reset, detach, spikes_bar, membrane_bar, last_bars):
     """The cotangents of current, states and parameters, computed from the tangents along each of them."""
     steps, neurons = layer.steps, layer.outer * layer.inner
     directions = np.eye(steps + STATES + PARAMETERS, dtype=layer.type)[:, :, None]
     over_time, states = directions[:, :steps], directions[:, steps : steps + STATES]
     _, (spikes_dot, membrane_dot, last_dots) = layer.in_numpy(
-        order,
+        step_order,
         reset,
         detach,
         np.broadcast_to(over_time, (len(directions), steps, neurons)),
@@ -160,14 +160,14 @@ SHAPES = [(1, 9, 37), (3, 17, 5), (11, 8, 1), (1, 1, 1), (1, 30, 600)]
 @drivers
 @dtypes
 @rules
-def test_forward_and_tangent(order, reset, detach, dtype, driver):
+def test_forward_and_tangent(step_order, reset, detach, dtype, driver):
     m = DRIVERS[driver]
     for shape, scalars, every in itertools.product(SHAPES, (False, True), (0, 4)):
         layer = Layer(dtype, shape, scalars)
-        options = ORDERS[order], RESETS[reset], detach
+        options = STEP_ORDERS[step_order], RESETS[reset], detach
         current_dot, parameters_dot, states_dot = layer.over_time(), layer.once(PARAMETERS), layer.once(STATES)
         (spikes, membrane, checkpoints, last), (spikes_dot, membrane_dot, last_dots) = layer.in_numpy(
-            order,
+            step_order,
             reset,
             detach,
             layer.rows(current_dot),
@@ -208,7 +208,7 @@ def pull_back(m, layer, dtype, options, spikes_bar, membrane_bar, last_bars, wit
 @drivers
 @dtypes
 @rules
-def test_pullback(order, reset, detach, dtype, driver):
+def test_pullback(step_order, reset, detach, dtype, driver):
     for shape, scalars, every in itertools.product(SHAPES, (False, True), (1, 4, 30)):
         layer = Layer(dtype, shape, scalars, every)
         every = min(every, layer.steps)
@@ -216,7 +216,7 @@ def test_pullback(order, reset, detach, dtype, driver):
         if scalars:  # a layer without a membrane cotangent
             membrane_bar = np.zeros((), layer.type)
         current_bar, states_bar, parameters_bar = transposed(
-            layer, order, reset, detach, spikes_bar, np.broadcast_to(membrane_bar, shape), last_bars
+            layer, step_order, reset, detach, spikes_bar, np.broadcast_to(membrane_bar, shape), last_bars
         )
         for with_parameters, multiprocessors in itertools.product((False, True), (0, 1000)):
             if driver == "cuda":
@@ -227,7 +227,7 @@ def test_pullback(order, reset, detach, dtype, driver):
                 DRIVERS[driver],
                 layer,
                 dtype,
-                (ORDERS[order], RESETS[reset], detach, every),
+                (STEP_ORDERS[step_order], RESETS[reset], detach, every),
                 spikes_bar,
                 membrane_bar,
                 last_bars,
@@ -239,11 +239,11 @@ def test_pullback(order, reset, detach, dtype, driver):
 
 
 @rules
-def test_several_blocks(order, reset, detach):
+def test_several_blocks(step_order, reset, detach):
     """More neurons than a block of the CPU driver holds, and long segments, which make its blocks smaller."""
     layer = Layer("f64", (1, 60, 5000))
     bars = layer.over_time(), layer.over_time(), layer.once(STATES)
-    options = ORDERS[order], RESETS[reset], detach
+    options = STEP_ORDERS[step_order], RESETS[reset], detach
     wanted = pull_back(on_host, layer, "f64", (*options, 7), *bars, True)
     for every in (7, 60):
         found = pull_back(on_cpu, layer, "f64", (*options, every), *bars, True)

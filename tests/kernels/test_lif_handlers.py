@@ -11,7 +11,7 @@ X = np.linspace(-1, 2, T * N, dtype=np.float32).reshape(T, N)
 STATE = np.ones((1, N), np.float32)
 KEPT = np.zeros((3, N), np.float32)  # every second step
 ONE = np.float32(1)
-LAYER = {"axis": 0, "steps": T, "order": 0, "reset": 1, "detach_reset": 0, "every": 2}
+LAYER = {"axis": 0, "steps": T, "step_order": 0, "reset": 1, "detach_reset": 0, "every": 2}
 PARAMETERS = (np.float32(0.5), np.float32(0), np.float32(0.5))
 
 
@@ -70,7 +70,7 @@ def test_one_checkpoint_for_however_many_steps(every):
         (forward, {"steps": 6}, r"F32\[5,3\] must have all 6 steps of time along axis 0; was it sharded over time\?"),
         (forward, {"axis": 2}, r"axis 2 is not an axis of the current, F32\[5,3\]"),
         (forward, {"axis": -1}, "axis -1 is not an axis"),
-        (forward, {"order": 3}, "order must be 0, 1 or 2, and is 3"),
+        (forward, {"step_order": 3}, "order must be 0, 1 or 2, and is 3"),
         (forward, {"reset": -1}, "reset must be 0, 1 or 2, and is -1"),
         (forward, {"every": -1}, "every must not be negative"),
         (forward, {"every": np.int32(0)}, "S64|int64|type"),

@@ -9,40 +9,40 @@ import pytest
 import spikegrad
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy_lif import ORDERS, RESETS, RULES, draw, numpy_lif
+from numpy_lif import STEP_ORDERS, RESETS, RULES, draw, numpy_lif
 from spikegrad import GaussianGrad, lif, neurons
 
 DTYPES = [np.float16, jnp.bfloat16, np.float32]
 
 
-def check(operands, order, reset, **options):
+def check(operands, step_order, reset, **options):
     """Compare the kernels. By default a GPU unrolls layers of few steps, and XLA contracts products and sums."""
     current, decay, threshold, v0 = operands
     with spikegrad.kernels(True):
-        actual = lif(current, decay, threshold, v0=v0, order=order, reset=reset, return_membrane=True, **options)
-    for got, wanted in zip(actual, numpy_lif(*operands, order, reset), strict=True):
+        actual = lif(current, decay, threshold, v0=v0, step_order=step_order, reset=reset, return_membrane=True, **options)
+    for got, wanted in zip(actual, numpy_lif(*operands, step_order, reset), strict=True):
         assert got.dtype == wanted.dtype
         np.testing.assert_array_equal(got, wanted)
 
 
-@pytest.mark.parametrize("order, reset", RULES)
+@pytest.mark.parametrize("step_order, reset", RULES)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
 @pytest.mark.parametrize("steps, shape", [(1, ()), (5, (3, 67)), (40, (9001,)), (4096, (3,))])
-def test_every_rule_dtype_and_length(order, reset, dtype, steps, shape):
-    check(draw(0, steps, shape, dtype, scales=shape), order, reset)
+def test_every_rule_dtype_and_length(step_order, reset, dtype, steps, shape):
+    check(draw(0, steps, shape, dtype, scales=shape), step_order, reset)
 
 
-@pytest.mark.parametrize("order, reset", RULES)
+@pytest.mark.parametrize("step_order, reset", RULES)
 @pytest.mark.parametrize("steps, shape", [(1, ()), (100, (9, 65))])
-def test_float64(x64, order, reset, steps, shape):
-    check(draw(0, steps, shape, np.float64, scales=shape), order, reset)
+def test_float64(x64, step_order, reset, steps, shape):
+    check(draw(0, steps, shape, np.float64, scales=shape), step_order, reset)
 
 
-@pytest.mark.parametrize("order, reset", RULES)
-def test_the_scan_is_the_same_layer(order, reset):
+@pytest.mark.parametrize("step_order, reset", RULES)
+def test_the_scan_is_the_same_layer(step_order, reset):
     """XLA may fuse the product into the sum. A membrane near the threshold can then spike or not."""
     current, decay, threshold, v0 = draw(1, 50, (40,), scales=(40,))
-    options = {"v0": v0, "order": order, "reset": reset, "return_membrane": True}
+    options = {"v0": v0, "step_order": step_order, "reset": reset, "return_membrane": True}
     spikes, v_final, membrane = lif(current, decay, threshold, **options)
     with spikegrad.kernels(False):
         assert "spikegrad" not in jax.jit(lambda x: lif(x, decay, threshold, **options)).lower(current).as_text()
@@ -58,22 +58,22 @@ BROADCASTS = [(), (1,), (5,), (4, 1), (1, 5), (3, 1, 1), (3, 4, 5), (1, 1, 1)]
 
 @settings(max_examples=60, deadline=None)
 @given(
-    order=st.sampled_from(ORDERS),
+    step_order=st.sampled_from(STEP_ORDERS),
     reset=st.sampled_from(RESETS),
     shapes=st.tuples(*[st.sampled_from(BROADCASTS)] * 3),
     steps=st.integers(0, 9),
     seed=st.integers(0, 99),
 )
-def test_each_operand_broadcasts_to_a_step(order, reset, shapes, steps, seed):
+def test_each_operand_broadcasts_to_a_step(step_order, reset, shapes, steps, seed):
     current, *_ = draw(seed, steps, (3, 4, 5))
     rng = np.random.default_rng(seed)
-    check((current, *(rng.uniform(0.4, 1.1, shape).astype(np.float32) for shape in shapes)), order, reset)
+    check((current, *(rng.uniform(0.4, 1.1, shape).astype(np.float32) for shape in shapes)), step_order, reset)
 
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 4)])
 def test_no_neurons(shape):
-    for order, reset in RULES:
-        check(draw(0, 6, shape), order, reset)
+    for step_order, reset in RULES:
+        check(draw(0, 6, shape), step_order, reset)
 
 
 def test_no_steps(kernels):
@@ -115,24 +115,24 @@ def test_operands_in_containers(given, surrogate):
         min_size=6,
         max_size=6,
     ),
-    order=st.sampled_from(ORDERS),
+    step_order=st.sampled_from(STEP_ORDERS),
     reset=st.sampled_from(RESETS),
     threshold=st.sampled_from([0.0, 1.0, -1.0, 1e-40, np.nan]),
 )
-def test_special_values(values, order, reset, threshold):
-    check((np.float32(values).reshape(3, 2), np.float32(0.5), np.float32(threshold), np.float32(0)), order, reset)
+def test_special_values(values, step_order, reset, threshold):
+    check((np.float32(values).reshape(3, 2), np.float32(0.5), np.float32(threshold), np.float32(0)), step_order, reset)
 
 
-@pytest.mark.parametrize("order, reset", RULES)
-def test_nan_and_infinity_stay_in_their_neuron(order, reset, kernels):
+@pytest.mark.parametrize("step_order, reset", RULES)
+def test_nan_and_infinity_stay_in_their_neuron(step_order, reset, kernels):
     """Values and gradients of all other neurons stay the same."""
     current, _, _, v0 = draw(0, 20, (37,))
     bad = current.copy()
     bad[3, 5], bad[7, 20], bad[0, 21] = np.nan, np.inf, -np.inf
 
     def f(x):
-        loss = lambda x: lif(x, 0.9, 1.0, v0=v0, order=order, reset=reset)[0].sum()
-        return lif(x, 0.9, 1.0, v0=v0, order=order, reset=reset, return_membrane=True), jax.grad(loss)(x)
+        loss = lambda x: lif(x, 0.9, 1.0, v0=v0, step_order=step_order, reset=reset)[0].sum()
+        return lif(x, 0.9, 1.0, v0=v0, step_order=step_order, reset=reset, return_membrane=True), jax.grad(loss)(x)
 
     others = [i for i in range(37) if i not in (5, 20, 21)]
     for of_bad, of_good in zip(jax.tree.leaves(f(bad)), jax.tree.leaves(f(current)), strict=True):
@@ -141,18 +141,18 @@ def test_nan_and_infinity_stay_in_their_neuron(order, reset, kernels):
 
 def test_a_nan_threshold_spikes_nothing(kernels):
     threshold = jnp.array([1.0, jnp.nan])
-    for order, reset in RULES:
-        spikes, _ = lif(jnp.full((9, 2), 2.0), 0.9, threshold, order=order, reset=reset)
+    for step_order, reset in RULES:
+        spikes, _ = lif(jnp.full((9, 2), 2.0), 0.9, threshold, step_order=step_order, reset=reset)
         assert spikes[:, 0].sum() > 0
         assert spikes[:, 1].sum() == 0
 
 
-@pytest.mark.parametrize("order, reset", RULES)
+@pytest.mark.parametrize("step_order, reset", RULES)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32], ids=lambda dtype: np.dtype(dtype).name)
-def test_chunks_are_one_call(order, reset, dtype):
+def test_chunks_are_one_call(step_order, reset, dtype):
     """Compare bits of spikes and final membrane. test_lif_differentiation.py compares the gradients."""
     current, decay, threshold, v0 = draw(0, 50, (19,), dtype, scales=(19,))
-    options = {"order": order, "reset": reset}
+    options = {"step_order": step_order, "reset": reset}
     whole, v_final = lif(current, decay, threshold, v0=v0, **options)
     v, parts = v0, []
     for chunk in np.split(current, [7, 8, 30]):
@@ -225,7 +225,7 @@ def test_a_numpy_integer_is_a_number_of_steps():
         ({"v0": np.ones((3, 2))}, ValueError, r"v0 of shape \(3, 2\)"),
         ({"decay": "fast"}, TypeError, "decay"),
         ({"reset": "soft"}, ValueError, "reset must be one of 'subtract', 'zero', None, and is 'soft'"),
-        ({"order": "fire"}, ValueError, "order must be one of 'charge_fire_reset', 'reset_undecayed', 'fire_charge'"),
+        ({"step_order": "fire"}, ValueError, "step_order must be one of 'charge_fire_reset', 'reset_undecayed', 'fire_charge'"),
         ({"detach_reset": 1}, TypeError, "detach_reset must be True or False, and is 1"),
         ({"return_membrane": "yes"}, TypeError, "return_membrane must be True or False"),
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be at least 1, and is 0"),

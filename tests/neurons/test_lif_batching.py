@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy_lif import ORDERS
+from numpy_lif import STEP_ORDERS
 from spikegrad import GaussianGrad, lif
 
 B, T = 3, 6
@@ -91,12 +91,12 @@ def test_every_combination_of_a_mapped_current_and_mapped_cotangents(axes):
     check(pull_back, operands, axes)
 
 
-@pytest.mark.parametrize("order", ORDERS)
-def test_mapped_parameters_of_the_surrogate(order):
+@pytest.mark.parametrize("step_order", STEP_ORDERS)
+def test_mapped_parameters_of_the_surrogate(step_order):
     """Mapped parameters of the surrogate run as a scan."""
 
     def f(current, sigma):
-        layer = lambda x: lif(x, 0.9, 0.8, surrogate=GaussianGrad(sigma), order=order)[0]
+        layer = lambda x: lif(x, 0.9, 0.8, surrogate=GaussianGrad(sigma), step_order=step_order)[0]
         return layer(current), jax.grad(lambda x: (layer(x) * current).sum())(current)
 
     for axes in ((None, 0), (0, 0), (2, 0)):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from families import CASES
 from jax import lax
-from numpy_lif import ORDERS, RULES, RULES_AND_DETACHMENT, draw, numpy_lif
+from numpy_lif import STEP_ORDERS, RULES, RULES_AND_DETACHMENT, draw, numpy_lif
 from spikegrad import GaussianGrad, fused, lif
 from spikegrad.primitives.spike_derivative import spike_derivative
 
 RNG = np.random.default_rng(0)
 GAUSSIAN = GaussianGrad()
-DEFAULT = {"order": "charge_fire_reset", "reset": "subtract", "detach_reset": False}
+DEFAULT = {"step_order": "charge_fire_reset", "reset": "subtract", "detach_reset": False}
 
 
 def by_scan(surrogate=GAUSSIAN, **rule):
@@ -33,8 +33,8 @@ def by_lif(surrogate=GAUSSIAN, **options):
     return layer
 
 
-def rule_of(order, reset, detach_reset=False):
-    return {"order": order, "reset": reset, "detach_reset": detach_reset}
+def rule_of(step_order, reset, detach_reset=False):
+    return {"step_order": step_order, "reset": reset, "detach_reset": detach_reset}
 
 
 def weights_like(outs, seed=1):
@@ -62,13 +62,13 @@ def assert_near(actual, wanted, tolerance):
 # Every rule for the Gaussian. One rule for each other surrogate, because its part is the same in all rules.
 FIRST = [
     *((CASES[0], *rule) for rule in RULES_AND_DETACHMENT),
-    *((case, ORDERS[0], "zero", False) for case in CASES[1:]),
+    *((case, STEP_ORDERS[0], "zero", False) for case in CASES[1:]),
 ]
 
 
-@pytest.mark.parametrize("case, order, reset, detach_reset", FIRST, ids=str)
-def test_reverse_and_forward_mode_are_those_of_the_scan(x64, case, order, reset, detach_reset):
-    rule = rule_of(order, reset, detach_reset)
+@pytest.mark.parametrize("case, step_order, reset, detach_reset", FIRST, ids=str)
+def test_reverse_and_forward_mode_are_those_of_the_scan(x64, case, step_order, reset, detach_reset):
+    rule = rule_of(step_order, reset, detach_reset)
     operands = draw(3, 29, (2, 33), np.float64, scales=(2, 33))
     ours, theirs = (by(case.make(), **rule) for by in (by_lif, by_scan))
     weights = weights_like(theirs(*operands))
@@ -78,10 +78,10 @@ def test_reverse_and_forward_mode_are_those_of_the_scan(x64, case, order, reset,
     assert_near(mine, other, 1e-13)
 
 
-@pytest.mark.parametrize("order, reset, detach_reset", RULES_AND_DETACHMENT)
-def test_a_surrogate_that_the_fast_way_does_not_serve(order, reset, detach_reset):
+@pytest.mark.parametrize("step_order, reset, detach_reset", RULES_AND_DETACHMENT)
+def test_a_surrogate_that_the_fast_way_does_not_serve(step_order, reset, detach_reset):
     """Sigma is too large for GaussianValue in float32. The pullback then uses the elementwise kernel in other loops."""
-    rule = rule_of(order, reset, detach_reset)
+    rule = rule_of(step_order, reset, detach_reset)
     operands = draw(10, 29, (2, 33), scales=(2, 33))
     ours, theirs = (by(GaussianGrad(sigma=2.0**60, alpha=2.0**60), **rule) for by in (by_lif, by_scan))
     weights = weights_like(theirs(*operands))
@@ -119,8 +119,8 @@ def test_forward_mode_where_not_all_is_finite(kernels, moving):
             tuple(operands[i] for i in moving), dots
         )
 
-    for order, reset, detach_reset in RULES_AND_DETACHMENT if kernels else RULES_AND_DETACHMENT[:4]:
-        rule = rule_of(order, reset, detach_reset)
+    for step_order, reset, detach_reset in RULES_AND_DETACHMENT if kernels else RULES_AND_DETACHMENT[:4]:
+        rule = rule_of(step_order, reset, detach_reset)
         for mine, other in zip(along(by_lif(**rule)), along(by_scan(**rule)), strict=True):
             np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-6, err_msg=str(rule))
 
@@ -129,8 +129,8 @@ def test_reverse_mode_where_not_all_is_finite(kernels):
     x0, x1, *states = np.float32(NOT_FINITE).T
     keep = np.abs(x0) != np.float32(3e38)  # there the sum for decay may overflow or not
     operands = [np.stack([x0, x1, x1])[:, keep], *(state[keep] for state in states)]
-    for order, reset, detach_reset in RULES_AND_DETACHMENT if kernels else RULES_AND_DETACHMENT[:4]:
-        rule = rule_of(order, reset, detach_reset)
+    for step_order, reset, detach_reset in RULES_AND_DETACHMENT if kernels else RULES_AND_DETACHMENT[:4]:
+        rule = rule_of(step_order, reset, detach_reset)
         ours, theirs = by_lif(**rule), by_scan(**rule)
         bars = tuple(weights_like(theirs(*operands), 3))
         pull_back = lambda layer, bars=bars: jax.jit(lambda o: jax.vjp(layer, *o)[1](bars))(tuple(operands))
@@ -147,11 +147,11 @@ def test_a_masked_neuron_in_forward_mode(kernels):
     np.testing.assert_array_equal(jax.jvp(v_final, (x[:1],), (ones[:1],))[1], [1])
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("step_order", STEP_ORDERS)
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 3e-6), (np.float16, 6e-4), (jnp.bfloat16, 5e-3)])
-def test_every_dtype(order, dtype, tolerance):
+def test_every_dtype(step_order, dtype, tolerance):
     """In 16 bits only current, spikes and their (co)tangents have the dtype; all other values are float32."""
-    rule = rule_of(order, "subtract")
+    rule = rule_of(step_order, "subtract")
     operands = draw(4, 40, (50,), dtype, scales=(50,))
     ours, theirs = by_lif(**rule), by_scan(**rule)
     weights = weights_like(theirs(*operands))
@@ -161,22 +161,22 @@ def test_every_dtype(order, dtype, tolerance):
     assert_near(mine, other, tolerance)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("step_order", STEP_ORDERS)
 @pytest.mark.parametrize("steps, shape", [(1, ()), (2, (1,)), (16, (9001,)), (300, (3, 5)), (4096, (9,))])
-def test_every_length_and_size(order, steps, shape):
-    rule = rule_of(order, "subtract")
+def test_every_length_and_size(step_order, steps, shape):
+    rule = rule_of(step_order, "subtract")
     operands = draw(5, steps, shape, scales=shape)
     ours, theirs = by_lif(**rule), by_scan(**rule)
     weights = weights_like(theirs(*operands))
     assert_near(gradients(ours, operands, weights), gradients(theirs, operands, weights), 3e-5)
 
 
-@pytest.mark.parametrize("order, reset", RULES)
+@pytest.mark.parametrize("step_order, reset", RULES)
 @pytest.mark.parametrize("every", [1, 7, 30, 1000])
-def test_checkpoints_change_nothing(order, reset, every):
+def test_checkpoints_change_nothing(step_order, reset, every):
     """The interval of checkpoints changes no bit of the gradients."""
     operands = draw(6, 30, (70,), scales=(70,))
-    rule = rule_of(order, reset)
+    rule = rule_of(step_order, reset)
     weights = weights_like(by_lif(**rule)(*operands))
     for got, wanted in zip(
         gradients(by_lif(**rule, checkpoint_every=every), operands, weights),
@@ -189,13 +189,13 @@ def test_checkpoints_change_nothing(order, reset, every):
 SHAPES = [(), (5,), (4, 1), (3, 1, 1), (3, 4, 5)]
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("step_order", STEP_ORDERS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_gradients_of_what_is_broadcast_are_sums(x64, order, shape):
+def test_gradients_of_what_is_broadcast_are_sums(x64, step_order, shape):
     """Operands per neuron, per channel or for all neurons, against the gradient of an array of full shape."""
     current, *_ = draw(7, 12, (3, 4, 5), np.float64)
     operands = [RNG.uniform(0.5, 1.1, shape) for _ in range(3)]
-    layer = by_lif(**rule_of(order, "subtract"))
+    layer = by_lif(**rule_of(step_order, "subtract"))
     weights = weights_like(layer(current, *operands))
     whole = gradients(layer, (current, *(np.broadcast_to(o, (3, 4, 5)) for o in operands)), weights)
     actual = gradients(layer, (current, *operands), weights)
@@ -206,21 +206,21 @@ def test_gradients_of_what_is_broadcast_are_sums(x64, order, shape):
         np.testing.assert_allclose(got, summed, rtol=1e-11)
 
 
-@pytest.mark.parametrize("order, reset", RULES)
-def test_finite_differences_of_the_smooth_network(x64, order, reset):
+@pytest.mark.parametrize("step_order, reset", RULES)
+def test_finite_differences_of_the_smooth_network(x64, step_order, reset):
     """The scan, which is the reference above, against finite differences of a loop in NumPy.
 
     `surrogate_fun` replaces the step, so that the surrogate gradient is the true derivative.
     """
     smooth = CASES[0].make().surrogate_fun
-    rule = rule_of(order, reset)
+    rule = rule_of(step_order, reset)
     operands = draw(8, 9, (4,), np.float64, scales=(4,))
     direction = weights_like(operands, 3)
     step = 1e-6
     ahead, behind = (
         numpy_lif(
             *(o + sign * step * d for o, d in zip(operands, direction, strict=True)),
-            order,
+            step_order,
             reset,
             spike=lambda z: np.asarray(smooth(z)),
         )
@@ -235,9 +235,9 @@ def test_finite_differences_of_the_smooth_network(x64, order, reset):
     np.testing.assert_allclose(by_gradient, sum((d * w).sum() for d, w in zip(differences, weights)), rtol=1e-7)
 
 
-@pytest.mark.parametrize("order, reset, detach_reset", RULES_AND_DETACHMENT)
-def test_the_pullback_is_the_transpose_of_the_tangent(x64, order, reset, detach_reset):
-    layer = by_lif(**rule_of(order, reset, detach_reset))
+@pytest.mark.parametrize("step_order, reset, detach_reset", RULES_AND_DETACHMENT)
+def test_the_pullback_is_the_transpose_of_the_tangent(x64, step_order, reset, detach_reset):
+    layer = by_lif(**rule_of(step_order, reset, detach_reset))
     operands = draw(9, 31, (45,), np.float64, scales=(45,))
     tangents = tuple(weights_like(operands, 4))
     outs, out_tangents = jax.jvp(layer, operands, tangents)
@@ -270,11 +270,11 @@ def test_each_operand_and_output_alone(which, output):
 SECOND = [*((CASES[0], *rule) for rule in RULES if rule[1]), *((case, "charge_fire_reset", None) for case in CASES[1:])]
 
 
-@pytest.mark.parametrize("case, order, reset", SECOND, ids=str)
-def test_second_order(x64, case, order, reset):
+@pytest.mark.parametrize("case, step_order, reset", SECOND, ids=str)
+def test_second_order(x64, case, step_order, reset):
     """Forward over reverse, reverse over reverse and reverse over forward mode, against the scan."""
     operands = draw(11, 5, (3,), np.float64, scales=(3,))
-    ours, theirs = (by(case.make(), **rule_of(order, reset)) for by in (by_lif, by_scan))
+    ours, theirs = (by(case.make(), **rule_of(step_order, reset)) for by in (by_lif, by_scan))
     weights = weights_like(theirs(*operands))
     tangents = tuple(weights_like(operands, 7))
 
@@ -315,10 +315,10 @@ def test_one_step_is_the_spike(kernels_called):
     np.testing.assert_array_equal(gradient, expected)
 
 
-@pytest.mark.parametrize("order, reset", RULES)
-def test_chunks_are_one_call(x64, order, reset):
+@pytest.mark.parametrize("step_order, reset", RULES)
+def test_chunks_are_one_call(x64, step_order, reset):
     operands = draw(13, 50, (19,), np.float64, scales=(19,))
-    rule = rule_of(order, reset)
+    rule = rule_of(step_order, reset)
 
     def chunked(current, decay, threshold, v0):
         v, parts = v0, []

@@ -6,16 +6,16 @@ import itertools
 
 import numpy as np
 
-ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
+STEP_ORDERS = ("charge_fire_reset", "reset_undecayed", "fire_charge")
 RESETS = ("subtract", "zero", None)
-RULES = list(itertools.product(ORDERS, RESETS))
+RULES = list(itertools.product(STEP_ORDERS, RESETS))
 RULES_AND_DETACHMENT = [
-    *itertools.product(ORDERS, RESETS[:2], (False, True)),
-    *((order, None, False) for order in ORDERS),
+    *itertools.product(STEP_ORDERS, RESETS[:2], (False, True)),
+    *((step_order, None, False) for step_order in STEP_ORDERS),
 ]
 
 
-def numpy_lif(current, decay, threshold, v0, order, reset, spike=lambda z: z >= 0):
+def numpy_lif(current, decay, threshold, v0, step_order, reset, spike=lambda z: z >= 0):
     """(spikes, v_final, membrane) in float32, or float64 if current is. Each operation is rounded separately.
 
     The equations are in the docstring of `spikegrad.lif`.
@@ -27,7 +27,7 @@ def numpy_lif(current, decay, threshold, v0, order, reset, spike=lambda z: z >= 
     spikes, membranes = [], []
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         for x in current.astype(wide):
-            if order == "charge_fire_reset":
+            if step_order == "charge_fire_reset":
                 u = decay * v + x
                 s = spike(u - threshold).astype(wide)
                 v = u - s * threshold if reset == "subtract" else u * (one - s) if reset == "zero" else u
@@ -38,7 +38,7 @@ def numpy_lif(current, decay, threshold, v0, order, reset, spike=lambda z: z >= 
                 else:
                     u = decay * v + x - (s * threshold if reset == "subtract" else 0)
                 v = u
-                if order == "reset_undecayed":
+                if step_order == "reset_undecayed":
                     s = spike(u - threshold).astype(wide)
             spikes.append(s)
             membranes.append(u)

@@ -205,9 +205,9 @@ def of_lif(case):
 @pytest.mark.parametrize(
     "spec", [P(None, "i"), P(None, "i", "j"), P(None, ("i", "j")), P(None, None, ("j", "i"))], ids=str
 )
-@pytest.mark.parametrize("order", ["charge_fire_reset", "reset_undecayed"])
-def test_lif_sharded_over_neurons(case, mesh, spec, order):
-    text = compiled(lif_and_gradient(case, order=order), *lif_operands(mesh, spec))
+@pytest.mark.parametrize("step_order", ["charge_fire_reset", "reset_undecayed"])
+def test_lif_sharded_over_neurons(case, mesh, spec, step_order):
+    text = compiled(lif_and_gradient(case, step_order=step_order), *lif_operands(mesh, spec))
     assert set(calls(text)) == of_lif(case)
     assert len(calls(text)) == 2
     assert not COLLECTIVE.search(text), COLLECTIVE.findall(text)

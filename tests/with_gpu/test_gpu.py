@@ -67,9 +67,9 @@ def test_values_are_those_of_the_cpu_to_the_bit(case, dtype, size, x64):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64], ids=lambda d: d.__name__)
-@pytest.mark.parametrize("order", ["charge_fire_reset", "reset_undecayed", "fire_charge"])
+@pytest.mark.parametrize("step_order", ["charge_fire_reset", "reset_undecayed", "fire_charge"])
 @pytest.mark.parametrize("steps, neurons, every", [(1, 1, None), (100, 1000, None), (37, 131_073, 5), (2000, 3, 2000)])
-def test_a_lif_layer_is_that_of_the_cpu_to_the_bit(case, dtype, order, steps, neurons, every, x64):
+def test_a_lif_layer_is_that_of_the_cpu_to_the_bit(case, dtype, step_order, steps, neurons, every, x64):
     """The segment of the last size does not fit into shared memory."""
     rng = np.random.default_rng(steps)
     wide = jnp.float64 if dtype == jnp.float64 else jnp.float32
@@ -78,7 +78,7 @@ def test_a_lif_layer_is_that_of_the_cpu_to_the_bit(case, dtype, order, steps, ne
 
     def everything(x, decay, threshold, v0, x_dot, spikes_bar, v_bar):
         def layer(x, decay, threshold, v0):
-            return spikegrad.lif(x, decay, threshold, v0=v0, order=order, surrogate=case.make(), checkpoint_every=every)
+            return spikegrad.lif(x, decay, threshold, v0=v0, step_order=step_order, surrogate=case.make(), checkpoint_every=every)
 
         outs, pull_back = jax.vjp(layer, x, decay, threshold, v0)
         return outs, pull_back((spikes_bar, v_bar)), jax.jvp(lambda x: layer(x, decay, threshold, v0), (x,), (x_dot,))

@@ -34,7 +34,7 @@ def test_fire_charge(x64, dtype, cls):
     given = arguments(dtype)
     if cls is spyx.nn.IF:
         given["decay"] = np.ones_like(given["decay"])
-    ours = differentiated(lif(order="fire_charge"), given)
+    ours = differentiated(lif(step_order="fire_charge"), given)
     theirs = differentiated(neuron_of(cls), given)
     if cls is spyx.nn.IF:
         del theirs.gradients["decay"]

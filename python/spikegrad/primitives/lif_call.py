@@ -34,7 +34,7 @@ lif_call_p = Primitive("lif_call")
 lif_call_p.multiple_results = True
 
 _RESETS = {None: 0, "subtract": 1, "zero": 2}
-_ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
+_STEP_ORDERS = {"charge_fire_reset": 0, "reset_undecayed": 1, "fire_charge": 2}
 """As in csrc/neurons/neuron.h."""
 
 
@@ -64,7 +64,7 @@ def lif_call(
     attributes = {
         "axis": axis,
         "steps": steps if isinstance(steps, int) else -1,
-        "order": _ORDERS[layer["order"]],
+        "step_order": _STEP_ORDERS[layer["step_order"]],
         "reset": _RESETS[layer["reset"]],
         "detach_reset": int(layer["detach_reset"]),
         "every": layer["every"] if has_checkpoints else 0,

@@ -36,7 +36,7 @@ def scan_of(parameters: Sequence[Array], layer: Layer) -> Callable[..., tuple[Ar
             decay,
             threshold,
             v0,
-            order=layer["order"],
+            step_order=layer["step_order"],
             reset=layer["reset"],
             detach_reset=layer["detach_reset"],
         )

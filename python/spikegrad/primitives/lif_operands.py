@@ -108,7 +108,7 @@ class Options(TypedDict):
         family: the family of the surrogate.
     """
 
-    order: str
+    step_order: str
     reset: str | None
     detach_reset: bool
     every: int
