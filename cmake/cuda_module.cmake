@@ -11,11 +11,8 @@ if(NOT CMAKE_CUDA_ARCHITECTURES AND "$ENV{CUDAARCHS}" STREQUAL "")
 endif()
 enable_language(CUDA)
 
-# No automatic contraction here either, so that a GPU and a CPU with FMA give equal bits. The pullback kernels take most
-# of the compile time: each dtype has its own source, so that they compile in parallel.
-add_library(spikegrad_kernels_cuda STATIC
-  csrc/cuda/lif_cotangent_f32.cu csrc/cuda/lif_cotangent_f16.cu csrc/cuda/lif_cotangent_bf16.cu
-  csrc/cuda/lif_cotangent_f64.cu csrc/cuda/kernels.cu csrc/cuda/lif_forward.cu csrc/cuda/lif_tangent.cu)
+# No automatic contraction here either, so that a GPU and a CPU with FMA give equal bits.
+add_library(spikegrad_kernels_cuda STATIC ${SPIKEGRAD_CUDA_SOURCES})
 target_include_directories(spikegrad_kernels_cuda PRIVATE csrc)
 target_compile_features(spikegrad_kernels_cuda PRIVATE cuda_std_17)
 target_compile_options(spikegrad_kernels_cuda PRIVATE
@@ -28,7 +25,7 @@ set_target_properties(spikegrad_kernels_cuda PROPERTIES
 
 # Link a static CUDA runtime: the module can then be imported without a driver, and beside any version of jax's runtime.
 nanobind_add_module(_cuda STABLE_ABI FREE_THREADED NB_STATIC NB_SUPPRESS_WARNINGS
-  csrc/cuda/module.cc csrc/cuda/handlers.cc csrc/cuda/lif_handlers.cc)
+  csrc/cuda/module.cc csrc/cuda/spike_handlers.cc csrc/cuda/layer_handlers.cc)
 set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
 list(JOIN CMAKE_CUDA_ARCHITECTURES ", " architectures)
 target_compile_definitions(_cuda PRIVATE SPIKEGRAD_CUDA_ARCHITECTURES="${architectures}")

@@ -29,8 +29,8 @@ import spikegrad
 from jax import Array
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from timing import median_seconds
 from tqdm import trange
-from turns import median_seconds
 
 PIXELS, CLASSES = 8, 10
 HIDDEN = 128

@@ -31,8 +31,8 @@ import vowels_pictures as pictures
 from digits_pictures import Decision
 from jax import Array, lax
 from sktime.datasets import load_japanese_vowels
+from timing import median_seconds
 from tqdm import trange
-from turns import median_seconds
 
 FRAMES, COEFFICIENTS, SPEAKERS = 29, 12, 9
 HIDDEN = 128

@@ -12,7 +12,9 @@ namespace spikegrad {
 struct InstructionSet {
   const char* name;
   const Kernels* kernels;
-#define SPIKEGRAD_DECLARE(neuron, Neuron) const LayerKernels<Neuron>* neuron;
+#define SPIKEGRAD_DECLARE(neuron, Neuron) \
+  const LayerKernels<Neuron>* neuron;     \
+  const LayerKernels<Neuron>& of(Neuron) const { return *neuron; }
   SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DECLARE)
 #undef SPIKEGRAD_DECLARE
 };

@@ -128,6 +128,8 @@ constexpr ElementKernels<T> table() {
 
 }  // namespace
 
-const Kernels kernels = {table<Float16>(), table<BFloat16>(), table<float>(), table<double>()};
+#define SPIKEGRAD_ENTRY(name, T, ...) table<T>(),
+const Kernels kernels = {SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_ENTRY)};
+#undef SPIKEGRAD_ENTRY
 
 }  // namespace spikegrad::SPIKEGRAD_INSTRUCTION_SET

@@ -6,8 +6,9 @@
 
 #include <cstdint>
 
+#include "cpu/instruction_sets.h"
+#include "math/dtypes.h"
 #include "math/families.h"
-#include "math/half.h"
 
 namespace spikegrad {
 
@@ -32,24 +33,20 @@ struct ElementKernels {
 };
 
 struct Kernels {
-  ElementKernels<Float16> f16;
-  ElementKernels<BFloat16> bf16;
-  ElementKernels<float> f32;
-  ElementKernels<double> f64;
+#define SPIKEGRAD_DECLARE(name, T, ...) \
+  ElementKernels<T> name;               \
+  const ElementKernels<T>& of(T) const { return name; }
+  SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_DECLARE)
+#undef SPIKEGRAD_DECLARE
 };
 
 // One table for each instruction set, all compiled from kernels.cc.
-namespace baseline {
-extern const Kernels kernels;
-}
-#if defined(__x86_64__)
-namespace avx2 {
-extern const Kernels kernels;
-}
-namespace avx512 {
-extern const Kernels kernels;
-}
-#endif
+#define SPIKEGRAD_DECLARE(set)  \
+  namespace set {               \
+  extern const Kernels kernels; \
+  }
+SPIKEGRAD_FOR_EACH_INSTRUCTION_SET(SPIKEGRAD_DECLARE)
+#undef SPIKEGRAD_DECLARE
 
 }  // namespace spikegrad
 

@@ -5,8 +5,9 @@
 
 #include <cstdint>
 
+#include "cpu/instruction_sets.h"
+#include "math/dtypes.h"
 #include "math/families.h"
-#include "math/half.h"
 #include "neurons/layer_call.h"
 #include "neurons/neurons.h"
 
@@ -37,26 +38,22 @@ struct LayerElementKernels {
 
 template <class Neuron>
 struct LayerKernels {
-  LayerElementKernels<Float16, Neuron> f16;
-  LayerElementKernels<BFloat16, Neuron> bf16;
-  LayerElementKernels<float, Neuron> f32;
-  LayerElementKernels<double, Neuron> f64;
+#define SPIKEGRAD_DECLARE(name, T, ...) \
+  LayerElementKernels<T, Neuron> name;  \
+  const LayerElementKernels<T, Neuron>& of(T) const { return name; }
+  SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_DECLARE)
+#undef SPIKEGRAD_DECLARE
 };
 
 // One table for each neuron and instruction set.
-#define SPIKEGRAD_DECLARE(name, Neuron) extern const LayerKernels<Neuron> name##_kernels;
-namespace baseline {
-SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DECLARE)
-}
-#if defined(__x86_64__)
-namespace avx2 {
-SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DECLARE)
-}
-namespace avx512 {
-SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DECLARE)
-}
-#endif
+#define SPIKEGRAD_DECLARE_NEURON(name, Neuron) extern const LayerKernels<Neuron> name##_kernels;
+#define SPIKEGRAD_DECLARE(set)                        \
+  namespace set {                                     \
+  SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DECLARE_NEURON) \
+  }
+SPIKEGRAD_FOR_EACH_INSTRUCTION_SET(SPIKEGRAD_DECLARE)
 #undef SPIKEGRAD_DECLARE
+#undef SPIKEGRAD_DECLARE_NEURON
 
 }  // namespace spikegrad
 

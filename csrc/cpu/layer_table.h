@@ -20,8 +20,9 @@ constexpr LayerElementKernels<T, Neuron> layer_element_kernels() {
 
 template <class Neuron>
 constexpr LayerKernels<Neuron> layer_kernels() {
-  return {layer_element_kernels<Float16, Neuron>(), layer_element_kernels<BFloat16, Neuron>(),
-          layer_element_kernels<float, Neuron>(), layer_element_kernels<double, Neuron>()};
+#define SPIKEGRAD_ENTRY(name, T, ...) layer_element_kernels<T, Neuron>(),
+  return {SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_ENTRY)};
+#undef SPIKEGRAD_ENTRY
 }
 
 }  // namespace

@@ -12,16 +12,8 @@ NB_MODULE(_cpu, m) {
       "targets",
       [] {
         nb::dict targets;
-        const auto add = [&targets](const char* name, auto* handler) {
-          targets[name] = nb::capsule(reinterpret_cast<void*>(handler));
-        };
-        add("spikegrad.heaviside.v1", spikegrad::spikegrad_heaviside);
-        add("spikegrad.lif.v1", spikegrad::spikegrad_lif);
-#define SPIKEGRAD_ADD(name, Family)                                                   \
-  add("spikegrad." #name ".v1", spikegrad::spikegrad_##name);                         \
-  add("spikegrad.lif_tangent." #name ".v2", spikegrad::spikegrad_lif_tangent_##name); \
-  add("spikegrad.lif_cotangent." #name ".v1", spikegrad::spikegrad_lif_cotangent_##name);
-        SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ADD)
+#define SPIKEGRAD_ADD(symbol, name) targets[name] = nb::capsule(reinterpret_cast<void*>(spikegrad::spikegrad_##symbol));
+        SPIKEGRAD_FOR_EACH_TARGET(SPIKEGRAD_ADD)
 #undef SPIKEGRAD_ADD
         return targets;
       },

@@ -9,6 +9,7 @@
 #include "cuda/launch.h"
 #include "cuda/prepare_in_block.h"
 #include "cuda/vectors.h"
+#include "math/dtypes.h"
 #include "math/element.h"
 #include "math/heaviside.h"
 
@@ -153,12 +154,9 @@ cudaError_t Derivative<T, Family>::load(int64_t parameter_count, int64_t order) 
 }
 
 #define SPIKEGRAD_INSTANTIATE_FAMILY(name, Family, T) template struct Derivative<T, Family>;
-#define SPIKEGRAD_INSTANTIATE(T) \
-  template struct Heaviside<T>;  \
+#define SPIKEGRAD_INSTANTIATE(name, T, ...) \
+  template struct Heaviside<T>;             \
   SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_INSTANTIATE_FAMILY, T)
-SPIKEGRAD_INSTANTIATE(Float16)
-SPIKEGRAD_INSTANTIATE(BFloat16)
-SPIKEGRAD_INSTANTIATE(float)
-SPIKEGRAD_INSTANTIATE(double)
+SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_INSTANTIATE)
 
 }  // namespace spikegrad::cuda

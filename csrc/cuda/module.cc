@@ -17,17 +17,9 @@ NB_MODULE(_cuda, m) {
           stages["execute"] = nb::capsule(reinterpret_cast<void*>(execute));
           targets[name] = stages;
         };
-        add("spikegrad.heaviside.v1", spikegrad::cuda::spikegrad_cuda_initialize_heaviside,
-            spikegrad::cuda::spikegrad_cuda_heaviside);
-        add("spikegrad.lif.v1", spikegrad::cuda::spikegrad_cuda_initialize_lif, spikegrad::cuda::spikegrad_cuda_lif);
-#define SPIKEGRAD_ADD(name, Family)                                                                            \
-  add("spikegrad." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_##name,                             \
-      spikegrad::cuda::spikegrad_cuda_##name);                                                                 \
-  add("spikegrad.lif_tangent." #name ".v2", spikegrad::cuda::spikegrad_cuda_initialize_lif_tangent_##name,     \
-      spikegrad::cuda::spikegrad_cuda_lif_tangent_##name);                                                     \
-  add("spikegrad.lif_cotangent." #name ".v1", spikegrad::cuda::spikegrad_cuda_initialize_lif_cotangent_##name, \
-      spikegrad::cuda::spikegrad_cuda_lif_cotangent_##name);
-        SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_ADD)
+#define SPIKEGRAD_ADD(symbol, name) \
+  add(name, spikegrad::cuda::spikegrad_cuda_initialize_##symbol, spikegrad::cuda::spikegrad_cuda_##symbol);
+        SPIKEGRAD_FOR_EACH_TARGET(SPIKEGRAD_ADD)
 #undef SPIKEGRAD_ADD
         return targets;
       },

@@ -7,8 +7,8 @@
 #include <sstream>
 #include <string>
 
+#include "math/dtypes.h"
 #include "math/family.h"
-#include "math/half.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace spikegrad {
@@ -46,16 +46,16 @@ xla::ffi::Error invalid(const Parts&... parts) {
 template <class Use>
 xla::ffi::Error with_element_type(const xla::ffi::AnyBuffer& x, Use use) {
   switch (x.element_type()) {
-    case xla::ffi::F16:
-      return use(Float16{});
-    case xla::ffi::BF16:
-      return use(BFloat16{});
-    case xla::ffi::F32:
-      return use(float{});
-    case xla::ffi::F64:
-      return use(double{});
+#define SPIKEGRAD_CASE(name, T, dtype_of_ffi) \
+  case xla::ffi::dtype_of_ffi:                \
+    return use(T{});
+    SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_CASE)
+#undef SPIKEGRAD_CASE
+#define SPIKEGRAD_NAME(name, ...) " " #name
     default:
-      return invalid("x must be f16, bf16, f32 or f64, and is ", describe(x));
+      return invalid("x must have one of the dtypes", SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_NAME), ", and is ",
+                     describe(x));
+#undef SPIKEGRAD_NAME
   }
 }
 

@@ -6,6 +6,7 @@
 #include <nvtx3/nvtx3.hpp>
 
 #include "math/families.h"
+#include "neurons/neurons.h"
 
 namespace spikegrad {
 
@@ -21,6 +22,20 @@ constexpr const char* kFamilyName = nullptr;
   template <>                        \
   inline constexpr const char* kFamilyName<Family> = #name;
 SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_NAME)
+#undef SPIKEGRAD_NAME
+
+struct LayerNames {
+  const char* forward;
+  const char* tangent;
+  const char* cotangent;
+};
+
+template <class Neuron>
+constexpr LayerNames kLayerNames = {};
+#define SPIKEGRAD_NAME(name, Neuron) \
+  template <>                        \
+  inline constexpr LayerNames kLayerNames<Neuron> = {#name, #name "_tangent", #name "_cotangent"};
+SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_NAME)
 #undef SPIKEGRAD_NAME
 
 }  // namespace spikegrad

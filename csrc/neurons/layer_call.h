@@ -90,7 +90,7 @@ static inline auto with_reset(Reset reset, bool detach_reset, Use use) {
 template <class T, class Neuron, class Use>
 static inline auto with_rule(const Layer<T, Neuron>& layer, Use use) {
   return layer.step_order == StepOrder::charge_fire_reset ? with_reset<true>(layer.reset, layer.detach_reset, use)
-                                                 : with_reset<false>(layer.reset, layer.detach_reset, use);
+                                                          : with_reset<false>(layer.reset, layer.detach_reset, use);
 }
 
 // The number of checkpoints of a call, including the one before step 0.
@@ -98,7 +98,9 @@ SPIKEGRAD_SCALAR int64_t checkpoints_of(int64_t steps, int64_t every) { return (
 
 // The row where step t writes its spike or reads the spike's cotangent. With reset_undecayed the spike belongs to the
 // previous row; a negative row means that there is none.
-SPIKEGRAD_SCALAR int64_t spike_row(StepOrder order, int64_t t) { return order == StepOrder::reset_undecayed ? t - 1 : t; }
+SPIKEGRAD_SCALAR int64_t spike_row(StepOrder order, int64_t t) {
+  return order == StepOrder::reset_undecayed ? t - 1 : t;
+}
 
 }  // namespace spikegrad
 

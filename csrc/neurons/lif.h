@@ -23,9 +23,11 @@ namespace spikegrad {
 struct Lif {
   static constexpr int states = 1;
   static constexpr int v = 0;
+  static constexpr const char* state_names[] = {"v"};
 
   static constexpr int parameters = 2;
   static constexpr int decay = 0, threshold = 1;
+  static constexpr const char* parameter_names[] = {"decay", "threshold"};
 
   static constexpr int kept = 2;  // the membrane compared with the threshold, and v
   static constexpr int kept_always = 1;

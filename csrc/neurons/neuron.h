@@ -1,8 +1,8 @@
 // The interface of a neuron. The layer drivers (cpu/, cuda/) loop over time and use a neuron only through it.
 //
 //   struct Neuron
-//     states                    number of values carried from step to step
-//     parameters                number of values per neuron that are constant in time, such as a decay
+//     states, state_names       the values carried from step to step: their number, and names for attributes and errors
+//     parameters, parameter_names  likewise, the values per neuron that are constant in time, such as a decay
 //     kept                      number of values of a step that its pullback needs: the first `kept_always` of them for
 //                               the cotangents of current and states, all of them for the parameters' cotangents
 //

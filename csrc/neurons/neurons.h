@@ -1,5 +1,5 @@
-// The list of neurons. To add one, write a header like lif.h, add a line here, and define its CPU kernel table
-// <name>_kernels in cpu/<name>_kernels.cc. The macro calls DO(name, Neuron, further arguments...) for each neuron.
+// The list of neurons. To add one, write a header like lif.h and add a line here. Kernels, FFI handlers and targets are
+// generated from this list. The macro calls DO(name, Neuron, further arguments...) for each neuron.
 #ifndef SPIKEGRAD_NEURONS_NEURONS_H_
 #define SPIKEGRAD_NEURONS_NEURONS_H_
 

@@ -11,7 +11,7 @@ import jax.ffi
 from spikegrad.jax_versions import check_jaxlib
 
 HEAVISIDE = "spikegrad.heaviside.v1"
-LIF = "spikegrad.lif.v1"
+LIF = "spikegrad.lif.v2"
 
 
 def derivative_of(family: str) -> str:
@@ -21,12 +21,12 @@ def derivative_of(family: str) -> str:
 
 def lif_tangent_of(family: str) -> str:
     """The target of a layer's tangents, for a surrogate of a family."""
-    return f"spikegrad.lif_tangent.{family}.v2"
+    return f"spikegrad.lif_tangent.{family}.v3"
 
 
 def lif_cotangent_of(family: str) -> str:
     """The target of a layer's cotangents, for a surrogate of a family."""
-    return f"spikegrad.lif_cotangent.{family}.v1"
+    return f"spikegrad.lif_cotangent.{family}.v2"
 
 
 def _cuda_module() -> ModuleType | None:

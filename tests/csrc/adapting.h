@@ -18,8 +18,10 @@
 namespace spikegrad {
 
 struct Adapting {
-  static constexpr int states = 2;      // v, w
-  static constexpr int parameters = 5;  // alpha, beta, a, b, threshold
+  static constexpr int states = 2;
+  static constexpr const char* state_names[] = {"v", "w"};
+  static constexpr int parameters = 5;
+  static constexpr const char* parameter_names[] = {"alpha", "beta", "a", "b", "threshold"};
 
   // v and w that the spike depends on, v and w before the step, and x. If the spike comes first, both pairs are equal.
   static constexpr int kept = 5;

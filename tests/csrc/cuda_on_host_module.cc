@@ -15,6 +15,7 @@
 #include "cuda/layer_kernels.h"
 #include "held.h"
 #include "layer_calls.h"
+#include "math/dtypes.h"
 #include "neurons/lif.h"
 
 namespace py = pybind11;
@@ -99,14 +100,11 @@ PYBIND11_MODULE(spikegrad_cuda_on_host, m) {
     const cudaLaunchConfig_t config = std::exchange(launch_shim::launched, launch_shim::kNothing);
     return py::make_tuple(config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes);
   });
-#define SPIKEGRAD_DEFINE(name, Family, dtype, T) define_family<T, Family>(m, #name, dtype);
-#define SPIKEGRAD_DEFINE_ALL(dtype, T) \
-  define<T>(m, dtype);                 \
-  SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE, dtype, T)
-  SPIKEGRAD_DEFINE_ALL("f16", Float16)
-  SPIKEGRAD_DEFINE_ALL("bf16", BFloat16)
-  SPIKEGRAD_DEFINE_ALL("f32", float)
-  SPIKEGRAD_DEFINE_ALL("f64", double)
+#define SPIKEGRAD_DEFINE_FAMILY(name, Family, dtype, T) define_family<T, Family>(m, #name, dtype);
+#define SPIKEGRAD_DEFINE(dtype, T, ...) \
+  define<T>(m, #dtype);                 \
+  SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE_FAMILY, #dtype, T)
+  SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_DEFINE)
   define_adapting<float>(m, "f32");
   define_adapting<double>(m, "f64");
 }

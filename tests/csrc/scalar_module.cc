@@ -13,9 +13,9 @@
 #include "cpu/layer_kernels.h"
 #include "held.h"
 #include "layer_calls.h"
+#include "math/dtypes.h"
 #include "math/element.h"
 #include "math/families.h"
-#include "math/half.h"
 #include "math/heaviside.h"
 
 namespace py = pybind11;
@@ -122,18 +122,16 @@ void define_terms(py::module_& m, const std::string& name) {
 }  // namespace
 
 PYBIND11_MODULE(spikegrad_scalar, m) {
-  define<Float16>(m, "f16", &Kernels::f16);
-  define<BFloat16>(m, "bf16", &Kernels::bf16);
-  define<float>(m, "f32", &Kernels::f32);
-  define<double>(m, "f64", &Kernels::f64);
+#define SPIKEGRAD_DEFINE(name, T, ...) define<T>(m, #name, &Kernels::name);
+  SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
 #define SPIKEGRAD_DEFINE(name, Family) define_terms<Family>(m, #name);
   SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
 #undef SPIKEGRAD_DEFINE
   // The baseline instruction set rounds like the scalar functions of this module.
-  define_layer_of(m, "lif", "f16", baseline::lif_kernels.f16);
-  define_layer_of(m, "lif", "bf16", baseline::lif_kernels.bf16);
-  define_layer_of(m, "lif", "f32", baseline::lif_kernels.f32);
-  define_layer_of(m, "lif", "f64", baseline::lif_kernels.f64);
+#define SPIKEGRAD_DEFINE(name, T, ...) define_layer_of(m, "lif", #name, baseline::lif_kernels.name);
+  SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
   define_layer_of(m, "adapting", "f32", baseline::adapting_f32);
   define_layer_of(m, "adapting", "f64", baseline::adapting_f64);
   m.def("widen_f16", py::vectorize([](uint16_t x) { return widen(Float16{x}); }));

@@ -168,7 +168,9 @@ def test_the_forward(form, step_order, reset, dtype, launches):
             found = run(options(step_order, reset, False, every), operands[0], *states, True)
             assert_all_same(found, [spikes, v_final, *kept, membrane], dtype)
             assert_all_same(
-                run(options(step_order, reset, False, every), operands[0], *states, False), [spikes, v_final, *kept], dtype
+                run(options(step_order, reset, False, every), operands[0], *states, False),
+                [spikes, v_final, *kept],
+                dtype,
             )
 
 

@@ -23,7 +23,13 @@ drivers = pytest.mark.parametrize("driver", DRIVERS)
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 rules = pytest.mark.parametrize(
     ("step_order", "reset", "detach"),
-    [(step_order, reset, detach) for step_order in STEP_ORDERS for reset in RESETS for detach in (False, True) if reset or not detach],
+    [
+        (step_order, reset, detach)
+        for step_order in STEP_ORDERS
+        for reset in RESETS
+        for detach in (False, True)
+        if reset or not detach
+    ],
 )
 
 

@@ -27,18 +27,18 @@ def call(target, out, *operands, **attributes):
 
 def forward(x=X, decay=ONE, threshold=ONE, v0=ONE, out=(X, STATE), extra=(), **changed):
     layer = {**LAYER, "every": 0, **changed}
-    return call("spikegrad.lif.v1", results(*out), x, decay, threshold, v0, *extra, **layer)
+    return call("spikegrad.lif.v2", results(*out), x, decay, threshold, v0, *extra, **layer)
 
 
 def tangent(x=X, dots=(X, ONE, ONE, STATE), parameters=PARAMETERS, out=(X, STATE), **changed):
     operands = x, ONE, ONE, STATE, *dots, *parameters
     attributes = {**LAYER, "v_moves": 1, "decay_moves": 1, **changed}
-    return call("spikegrad.lif_tangent.gaussian_mixture.v2", results(*out), *operands, **attributes)
+    return call("spikegrad.lif_tangent.gaussian_mixture.v3", results(*out), *operands, **attributes)
 
 
 def cotangent(x=X, kept=KEPT, bars=(X, STATE, ONE * 0), parameters=PARAMETERS, out=(X, STATE), **changed):
     operands = x, ONE, ONE, kept, *bars, *parameters
-    return call("spikegrad.lif_cotangent.gaussian_mixture.v1", results(*out), *operands, **{**LAYER, **changed})
+    return call("spikegrad.lif_cotangent.gaussian_mixture.v2", results(*out), *operands, **{**LAYER, **changed})
 
 
 def test_the_right_calls_pass():
@@ -70,11 +70,11 @@ def test_one_checkpoint_for_however_many_steps(every):
         (forward, {"steps": 6}, r"F32\[5,3\] must have all 6 steps of time along axis 0; was it sharded over time\?"),
         (forward, {"axis": 2}, r"axis 2 is not an axis of the current, F32\[5,3\]"),
         (forward, {"axis": -1}, "axis -1 is not an axis"),
-        (forward, {"step_order": 3}, "order must be 0, 1 or 2, and is 3"),
+        (forward, {"step_order": 3}, "step_order must be 0, 1 or 2, and is 3"),
         (forward, {"reset": -1}, "reset must be 0, 1 or 2, and is -1"),
         (forward, {"every": -1}, "every must not be negative"),
         (forward, {"every": np.int32(0)}, "S64|int64|type"),
-        (forward, {"x": X.astype(np.int32)}, r"x must be f16, bf16, f32 or f64, and is S32\[5,3\]"),
+        (forward, {"x": X.astype(np.int32)}, r"x must have one of the dtypes f16 bf16 f32 f64, and is S32\[5,3\]"),
         (forward, {"x": X[:0], "steps": 0, "out": (X[:0], STATE)}, "the current must have at least one step"),
         (forward, {"decay": STATE[0]}, r"decay must be F32, .* but size 1 along axis 0, and is F32\[3\]"),
         (forward, {"threshold": X}, r"threshold must be F32, .* and is F32\[5,3\]"),
@@ -82,7 +82,11 @@ def test_one_checkpoint_for_however_many_steps(every):
         (forward, {"out": (X[:4], STATE)}, r"spikes must be F32, .* but size 5 along axis 0, and is F32\[4,3\]"),
         (forward, {"out": (X, X)}, r"v_final must be F32, .* but size 1 along axis 0, and is F32\[5,3\]"),
         (forward, {"out": (X,)}, "the result v_final is missing"),
-        (forward, {"out": (X, STATE, KEPT[:2]), "every": 2}, r"checkpoints must be F32, .* but size 3 along axis 0"),
+        (
+            forward,
+            {"out": (X, STATE, KEPT[:2]), "every": 2},
+            r"checkpoints of v must be F32, .* but size 3 along axis 0",
+        ),
         (forward, {"out": (X, STATE, X, X)}, "there must be 4 arguments and 3 results, and there are 4 and 4"),
         (forward, {"extra": (ONE,)}, "there must be 4 arguments and 2 results, and there are 5 and 2"),
         (tangent, {"dots": (X[:4], ONE, ONE, STATE)}, r"current_dot must be F32, .* and is F32\[4,3\]"),
@@ -93,8 +97,8 @@ def test_one_checkpoint_for_however_many_steps(every):
             "there must be 3 parameters for each of 1 to 3 terms, and there are 2",
         ),
         (tangent, {"parameters": (X, ONE, ONE)}, r"a parameter must be a scalar, F32\[\], and is F32\[5,3\]"),
-        (cotangent, {"kept": KEPT[:2]}, r"checkpoints must be F32, .* but size 3 along axis 0, and is F32\[2,3\]"),
-        (cotangent, {"kept": ONE}, r"checkpoints must be F32, .* and is F32\[\]"),
+        (cotangent, {"kept": KEPT[:2]}, r"checkpoints of v must be F32, .* but size 3 along axis 0, and is F32\[2,3\]"),
+        (cotangent, {"kept": ONE}, r"checkpoints of v must be F32, .* and is F32\[\]"),
         (cotangent, {"every": 0}, "every must be positive where there are checkpoints"),
         (cotangent, {"bars": (X, X, ONE)}, "v_final_bar must be F32"),
         (cotangent, {"bars": (X.astype(np.float64), STATE, ONE)}, "spikes_bar must be F32"),
@@ -110,6 +114,6 @@ def test_wrong_operands_results_and_attributes(x64, f, changed, message):
 
 def test_missing_arguments_and_attributes():
     with pytest.raises(Exception, match="the argument v0 is missing"):
-        call("spikegrad.lif.v1", results(X, STATE), X, ONE, ONE, **{**LAYER, "every": 0})
+        call("spikegrad.lif.v2", results(X, STATE), X, ONE, ONE, **{**LAYER, "every": 0})
     with pytest.raises(Exception, match="steps"):
-        call("spikegrad.lif.v1", results(X, STATE), X, ONE, ONE, ONE, axis=0)
+        call("spikegrad.lif.v2", results(X, STATE), X, ONE, ONE, ONE, axis=0)

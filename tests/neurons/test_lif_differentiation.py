@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from families import CASES
 from jax import lax
-from numpy_lif import STEP_ORDERS, RULES, RULES_AND_DETACHMENT, draw, numpy_lif
+from numpy_lif import RULES, RULES_AND_DETACHMENT, STEP_ORDERS, draw, numpy_lif
 from spikegrad import GaussianGrad, fused, lif
 from spikegrad.primitives.spike_derivative import spike_derivative
 

@@ -171,7 +171,7 @@ def test_the_form_of_a_layer(platform, policy, steps, neurons):
     with spikegrad.kernels(policy):
         found = targets_in(pull_back, x, platform=platform)
         text = jax.jit(pull_back).trace(x).lower(lowering_platforms=(platform,)).as_text()
-    layer = {"lif.v1", "lif_cotangent.gaussian_mixture.v1"}
+    layer = {"lif.v2", "lif_cotangent.gaussian_mixture.v2"}
     if (not few) if policy == "auto" else policy:
         assert found == layer
     else:

@@ -23,7 +23,7 @@ from jax import lax
 import spikegrad
 spikegrad.use_kernels(True)
 if sys.argv[2] == "lif":
-    # In 20 steps; enough for two pieces forward (lif_handlers.cc), and more backward.
+    # In 20 steps; enough for two pieces forward (layer_handlers.cc), and more backward.
     f = lambda x: spikegrad.lif(x.reshape(20, -1), 0.9, 0.5)[0].reshape(-1)
     N, LENGTH, CHAINS = 1_100_000, 8, 6
 else:

@@ -35,11 +35,11 @@ def test_the_targets_are_named_and_versioned():
     assert spikegrad.FFI_TARGETS == (
         "spikegrad.gaussian_mixture.v1",
         "spikegrad.heaviside.v1",
-        "spikegrad.lif.v1",
-        "spikegrad.lif_cotangent.gaussian_mixture.v1",
-        "spikegrad.lif_cotangent.sigmoid.v1",
-        "spikegrad.lif_tangent.gaussian_mixture.v2",
-        "spikegrad.lif_tangent.sigmoid.v2",
+        "spikegrad.lif.v2",
+        "spikegrad.lif_cotangent.gaussian_mixture.v2",
+        "spikegrad.lif_cotangent.sigmoid.v2",
+        "spikegrad.lif_tangent.gaussian_mixture.v3",
+        "spikegrad.lif_tangent.sigmoid.v3",
         "spikegrad.sigmoid.v1",
     )
 

@@ -16,50 +16,30 @@ import numpy as np
 import pytest
 import spikegrad
 from jax import lax
+from references import REFERENCES
 from requirements import needs_cuda_module
 from spikegrad import fused
 from spikegrad.primitives.families import FAMILIES
 from spikegrad.primitives.spike_derivative import spike_derivative
 
-# Bounds in ulp of the result; for the multi-Gaussian in ulp of the sum of its terms' magnitudes. docs/accuracy.md
-# derives them.
-FLOAT32_BOUNDS = {
-    ("gaussian", "float64"): 2.0,
-    ("multi_gaussian", "float64"): 0.6,
-    ("sigmoid", "float64"): 3.4,
-    ("gaussian", "split"): 3.5,
-    ("multi_gaussian", "split"): 3.5,
-    ("sigmoid", "split"): 3.0,
-}
 FLOAT64_BOUND = 3.5
 HALF_BOUND = 0.51
 
-SURROGATES = ("gaussian", "multi_gaussian", "sigmoid")
 EXPONENTS = ("float64", "split")
 SIGMAS = (1e-3, 0.0371, 0.5, 2.7, 1e3)
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 
-each_surrogate = pytest.mark.parametrize("surrogate", SURROGATES)
+each_surrogate = pytest.mark.parametrize("surrogate", REFERENCES)
 each_exponent = pytest.mark.parametrize("exponent", EXPONENTS)
 
 
-def family_of(surrogate):
-    return "sigmoid" if surrogate == "sigmoid" else "gaussian_mixture"
-
-
 def parameters_of(surrogate, sigma, dtype=np.float32, alpha=0.5):
-    """The operands of the primitive. For the sigmoid alpha = 1 / sigma."""
-    values = {
-        "gaussian": [alpha, 0.0, sigma],
-        "multi_gaussian": closed_form.multi_gaussian_parameters(0.15, 6.0, sigma, alpha),
-        "sigmoid": [1 / sigma],
-    }[surrogate]
-    return [dtype(value) for value in values]
+    return [dtype(value) for value in REFERENCES[surrogate].operands(sigma, alpha)]
 
 
 def points(surrogate, sigma, count=40_000, seed=0):
     """Points dense up to where g is the smallest float32 subnormal, and log-uniform over all magnitudes."""
-    reach = sigma * {"gaussian": 15, "multi_gaussian": 90, "sigmoid": 110}[surrogate]
+    reach = sigma * REFERENCES[surrogate].reach[0]
     rng = np.random.default_rng(seed)
     far = 10.0 ** rng.uniform(-37, 38, count // 6) * rng.choice([-1, 1], count // 6)
     return np.concatenate([np.linspace(-reach, reach, count // 3), rng.uniform(-reach, reach, count // 2), far]).astype(
@@ -69,19 +49,7 @@ def points(surrogate, sigma, count=40_000, seed=0):
 
 def exact(surrogate, x, parameters, order=0):
     """g^(order)(x) and the sum of its terms' magnitudes, in long double."""
-    x = np.asarray(x).astype(np.longdouble)
-    if surrogate == "sigmoid":
-        return closed_form.sigmoid_derivative(x, parameters[0], order)
-    value, terms = closed_form.gaussian_mixture_derivative(x, parameters, order)
-    if order:
-        terms = 0
-        for w, mu, sigma in zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True):
-            g, z = closed_form.gaussian_derivative(x - mu, sigma, w), abs(x - mu) / np.longdouble(sigma)
-            previous, hermite = 0 * z, 0 * z + 1
-            for n in range(order):
-                previous, hermite = hermite, z * hermite + n * previous
-            terms = terms + abs(g) * hermite / np.longdouble(sigma) ** order
-    return value, terms
+    return REFERENCES[surrogate].exact(np.asarray(x).astype(np.longdouble), parameters, order)
 
 
 def assert_within(bound, computed, value, of, dtype=np.float32):
@@ -101,7 +69,7 @@ def smallest_counted(dtype):
 
 
 def derivative(surrogate, exponent, order=0):
-    return partial(FAMILIES[family_of(surrogate)].derivative, order=order, exponent=exponent)
+    return partial(FAMILIES[REFERENCES[surrogate].family].derivative, order=order, exponent=exponent)
 
 
 @each_surrogate
@@ -113,7 +81,7 @@ def test_float32_keeps_its_bound(surrogate, exponent, sigma):
     t = np.random.default_rng(1).uniform(1, 2, x.size).astype(np.float32)
     value, terms = exact(surrogate, x, parameters)
     f = jax.jit(derivative(surrogate, exponent))
-    bound = FLOAT32_BOUNDS[surrogate, exponent]
+    bound = REFERENCES[surrogate].bounds[exponent]
     assert_within(bound, f(x, jnp.float32(1), *parameters), value, terms)
     assert_within(bound, f(x, t, *parameters), value * t, terms * t)
 
@@ -132,7 +100,7 @@ def test_weights_of_any_size_and_sign(exponent, alpha, sigma):
     x, parameters = points("gaussian", sigma) * np.float32(1.5), parameters_of("gaussian", sigma, alpha=alpha)
     value, terms = exact("gaussian", x, parameters)
     computed = jax.jit(derivative("gaussian", exponent))(x, jnp.float32(1), *parameters)
-    assert_within(FLOAT32_BOUNDS["gaussian", exponent], computed, value, terms)
+    assert_within(REFERENCES["gaussian"].bounds[exponent], computed, value, terms)
 
 
 @each_surrogate
@@ -143,7 +111,7 @@ def test_cotangents_lift_what_alone_is_subnormal(surrogate, exponent):
     t = (rng.standard_normal(x.size) * 10.0 ** rng.uniform(-37, 30, x.size)).astype(np.float32)
     value, terms = exact(surrogate, x, parameters)
     computed = jax.jit(derivative(surrogate, exponent))(x, t, *parameters)
-    assert_within(FLOAT32_BOUNDS[surrogate, exponent], computed, value * t, terms * np.abs(t))
+    assert_within(REFERENCES[surrogate].bounds[exponent], computed, value * t, terms * np.abs(t))
 
 
 @each_exponent
@@ -152,7 +120,7 @@ def test_mixtures_of_other_shapes(exponent, h, s):
     parameters = [np.float32(p) for p in closed_form.multi_gaussian_parameters(h, s, 0.3, -1.3)]
     x = points("multi_gaussian", 0.3)
     computed = jax.jit(derivative("multi_gaussian", exponent))(x, jnp.float32(1), *parameters)
-    assert_within(FLOAT32_BOUNDS["multi_gaussian", exponent], computed, *exact("multi_gaussian", x, parameters))
+    assert_within(REFERENCES["multi_gaussian"].bounds[exponent], computed, *exact("multi_gaussian", x, parameters))
 
 
 # The primitive, as users reach it
@@ -197,10 +165,10 @@ REACHED = [under_jit, traced, under_vmap, mapped_parameters, arrays_as_parameter
 @pytest.mark.parametrize("sigma", [1e-3, 1e3])
 def test_the_primitive_without_kernels(surrogate, reached, sigma):
     x, parameters = points(surrogate, sigma, 30_000), parameters_of(surrogate, sigma)
-    bind = partial(spike_derivative, family=family_of(surrogate), order=0)
+    bind = partial(spike_derivative, family=REFERENCES[surrogate].family, order=0)
     with spikegrad.kernels(False):
         computed = reached(lambda x, *parameters: bind(x, jnp.ones((), x.dtype), *parameters), x, parameters)
-    assert_within(FLOAT32_BOUNDS[surrogate, "float64"], computed, *exact(surrogate, x, parameters))
+    assert_within(REFERENCES[surrogate].bounds["float64"], computed, *exact(surrogate, x, parameters))
 
 
 def test_the_derivative_of_a_surrogate(case):
@@ -208,7 +176,7 @@ def test_the_derivative_of_a_surrogate(case):
     x = np.linspace(-4, 4, 20_001).astype(np.float32)
     parameters = [np.float32(p) for p in case.operands(x)]
     value, terms = exact(case.name, x, parameters)
-    bound = FLOAT32_BOUNDS[case.name, "float64"]
+    bound = REFERENCES[case.name].bounds["float64"]
     with spikegrad.kernels(False):
         spike = case.make()
         assert_within(bound, jax.jit(spike.surrogate_grad)(x), value, terms)
@@ -223,11 +191,11 @@ def higher_order_bounds(surrogate, exponent, order):
     """Bounds: (ulp of the result, error relative to the sum of the terms' magnitudes).
 
     In float64 the result is rounded once, and the polynomial adds 2^-28. In float32 a step of the recurrence rounds at
-    most six times (eight for the sigmoid), and the start has the error of order 0.
+    most `roundings` times, and the start has the error of order 0.
     """
     if exponent == "float64":
         return 0.5, 2.0**-27.5
-    return 0, ((8 if surrogate == "sigmoid" else 6) * order + 5) * 2.0**-24
+    return 0, (REFERENCES[surrogate].roundings * order + 5) * 2.0**-24
 
 
 def counted(exponent, order, value, g):
@@ -258,7 +226,7 @@ def test_higher_orders(surrogate, exponent, order, sigma):
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_higher_orders_of_float64(surrogate, order, x64):
     """The error of long double, z^2 / 2 units of 2^-64, is below 2^-54. This is enough for the bound."""
-    x = np.random.default_rng(5).uniform(-30, 30, 20_000) * (1 if surrogate == "sigmoid" else 0.5)
+    x = np.random.default_rng(5).uniform(-15, 15, 20_000)
     parameters = parameters_of(surrogate, 0.5, np.float64)
     value, terms = exact(surrogate, x, parameters, order)
     computed = np.asarray(jax.jit(derivative(surrogate, "split", order))(x, jnp.float64(1), *parameters))
@@ -274,7 +242,7 @@ def test_higher_orders_stay_in_range(surrogate, exponent, order, sigma):
     """g, sigma^-n, He_n and t leave float32's range, but their product does not. Cotangents scale it into range."""
     parameters = parameters_of(surrogate, sigma)
     rng = np.random.default_rng(6)
-    reach = {"gaussian": 60, "multi_gaussian": 300, "sigmoid": 1500}[surrogate]
+    reach = REFERENCES[surrogate].reach[2]
     z = np.concatenate([rng.uniform(-3, 3, 1000), rng.uniform(-reach, reach, 2000), 10 ** rng.uniform(-15, 0, 1000)])
     x = np.append((z * sigma).astype(np.float32), np.float32([0, np.inf, -np.inf]))
     value, terms = exact(surrogate, x[:-2], parameters, order)
@@ -339,7 +307,7 @@ def test_single_values_of_float64_stay_in_range(surrogate, sigma, order, z, t, x
     x, parameters = np.float64([z * sigma]), parameters_of(surrogate, sigma, np.float64)
     value, terms = exact(surrogate, x, parameters, order)
     with spikegrad.kernels(False):
-        f = jax.jit(partial(spike_derivative, family=family_of(surrogate), order=order))
+        f = jax.jit(partial(spike_derivative, family=REFERENCES[surrogate].family, order=order))
         computed = np.asarray(f(jnp.asarray(x), jnp.asarray(float(t)), *parameters))
     value, terms = value * np.longdouble(t), terms * np.longdouble(t)
     if abs(value) > np.finfo(np.float64).max:
@@ -364,7 +332,7 @@ def test_every_half_is_rounded_once(surrogate, exponent, order, name):
     error = abs(computed[finite].astype(np.longdouble) - value)
     # Where terms cancel, the error of the wide dtype is visible.
     _, relative = higher_order_bounds(surrogate, exponent if order else "split", order)
-    cancels = surrogate == "multi_gaussian" or order > 0
+    cancels = REFERENCES[surrogate].cancels or order > 0
     allowed = HALF_BOUND * closed_form.ulp(value, x.dtype) + (relative * terms if cancels else 0)
     counts = counted(exponent, order, value, exact(surrogate, x[finite], parameters)[0])
     counts &= abs(x[finite].astype(np.float32)) >= (2.0**-126 if order else 0)  # XLA also flushes subnormal inputs
@@ -374,32 +342,20 @@ def test_every_half_is_rounded_once(surrogate, exponent, order, name):
     assert np.all(np.isnan(computed[np.isnan(x.astype(np.float32))].astype(np.float32)))
 
 
-def exact_in_mpmath(surrogate, x, parameters):
-    """g(x) and the sum of its terms' magnitudes, in mpmath."""
-    if surrogate == "sigmoid":
-        alpha = mpmath.mpf(float(parameters[0]))
-        powers = [mpmath.exp(-alpha * abs(mpmath.mpf(v))) for v in x.tolist()]
-        values = [alpha * p / (1 + p) ** 2 for p in powers]
-        return values, values
-    terms = [
-        [mpmath.mpf(float(w)) * mpmath.npdf(mpmath.mpf(v), float(mu), float(sigma)) for v in x.tolist()]
-        for w, mu, sigma in zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True)
-    ]
-    return [mpmath.fsum(each) for each in zip(*terms)], [mpmath.fsum(each, absolute=True) for each in zip(*terms)]
-
-
 @each_surrogate
 @pytest.mark.parametrize("sigma", [1e-3, 0.5, 1e3])
 def test_float64_keeps_its_bound(surrogate, sigma, x64):
     rng = np.random.default_rng(4)
-    x = rng.uniform(-1, 1, 2000) * sigma * {"gaussian": 37, "multi_gaussian": 220, "sigmoid": 700}[surrogate]
+    x = rng.uniform(-1, 1, 2000) * sigma * REFERENCES[surrogate].reach[1]
     parameters = parameters_of(surrogate, sigma, np.float64)
     t = rng.uniform(1, 2, x.size)
     with spikegrad.kernels(False):
-        f = jax.jit(partial(spike_derivative, family=family_of(surrogate), order=0))
+        f = jax.jit(partial(spike_derivative, family=REFERENCES[surrogate].family, order=0))
         computed = np.asarray(f(jnp.asarray(x), jnp.asarray(t), *parameters))
     assert computed.dtype == np.float64
-    for c, t_i, value, terms in zip(computed.tolist(), t.tolist(), *exact_in_mpmath(surrogate, x, parameters)):
+    for c, t_i, value, terms in zip(
+        computed.tolist(), t.tolist(), *REFERENCES[surrogate].exact_in_mpmath(x, parameters)
+    ):
         unit = mpmath.mpf(2) ** (int(mpmath.floor(mpmath.log(terms * t_i, 2))) - 52)
         assert abs(c - value * t_i) <= FLOAT64_BOUND * unit
 
@@ -432,10 +388,10 @@ def test_bad_parameters_are_nan(surrogate, exponent, order, index, bad):
     parameters[index] = np.float32(bad)
     x = np.array([-100, -0.3, 0, 2, np.inf], np.float32)
     computed = np.asarray(jax.jit(derivative(surrogate, exponent, order))(x, jnp.float32(1), *parameters))
-    is_weight = surrogate != "sigmoid" and index == 0
+    is_weight = REFERENCES[surrogate].weighted and index == 0
     if is_weight and np.isfinite(bad) and bad < 1:
         assert np.all(np.isfinite(computed))
-        assert bad or surrogate != "gaussian" or np.all(computed == 0)
+        assert bad or REFERENCES[surrogate].cancels or np.all(computed == 0)
     else:
         assert np.all(np.isnan(computed))
 
@@ -452,7 +408,7 @@ def test_parameters_at_the_ends_of_the_range(exponent, alpha, sigma):
     computed = np.asarray(jax.jit(derivative("gaussian", exponent))(x, jnp.float32(1), *parameters))
     normal = abs(value) >= 2.0**-126 * (1 + 2.0**-20)
     error = closed_form.error_in_ulp(computed, value, np.float32)
-    assert np.all(error[normal] <= FLOAT32_BOUNDS["gaussian", exponent])
+    assert np.all(error[normal] <= REFERENCES["gaussian"].bounds[exponent])
     assert np.all(np.abs(computed[~normal]) <= 2.0**-126)
 
 

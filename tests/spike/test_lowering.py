@@ -101,11 +101,11 @@ def test_lif_and_its_cotangent(case, platform, devices, dtype, scalar, x64):
     v_bar = jnp.zeros((4, 3), wide)
 
     def f(current, decay, v0, spikes_bar, v_bar):
-        layer = partial(spikegrad.lif, threshold=1.0, reset="zero", order="fire_charge", surrogate=case.make())
+        layer = partial(spikegrad.lif, threshold=1.0, reset="zero", step_order="fire_charge", surrogate=case.make())
         return jax.vjp(lambda c, d, v: layer(c, d, v0=v), current, decay, v0)[1]((spikes_bar, v_bar))
 
     found = calls(f, current, state, state, current, v_bar, platform=platform, devices=devices)
-    assert [call[0] for call in found] == ["spikegrad.lif.v1", f"spikegrad.lif_cotangent.{case.family}.v1"]
+    assert [call[0] for call in found] == ["spikegrad.lif.v2", f"spikegrad.lif_cotangent.{case.family}.v2"]
     element, number = ELEMENT[dtype], ELEMENT[wide]
     unit = "1x" if devices > 1 else ""
     over_time, one = f"tensor<5x4x3x{unit}{element}>", f"tensor<{number}>"
@@ -118,9 +118,7 @@ def test_lif_and_its_cotangent(case, platform, devices, dtype, scalar, x64):
     membrane_bar = f"tensor<{element}>"
     assert of_cotangent == [over_time, decay, one, checkpoints, over_time, state, membrane_bar, *parameters]
     assert from_cotangent == ", ".join([over_time, state, state, state])
-    attributes = (
-        "axis = 0 : i64, detach_reset = 0 : i64, every = 2 : i64, order = 2 : i64, reset = 2 : i64, steps = 5 : i64"
-    )
+    attributes = "axis = 0 : i64, detach_reset = 0 : i64, every = 2 : i64, reset = 2 : i64, step_order = 2 : i64, steps = 5 : i64"
     for text in (forward, backward):
         assert f"mhlo.backend_config = {{{attributes}}}" in text
         if devices == 1:
@@ -140,7 +138,7 @@ def test_lif_in_forward_mode(case, platform):
     current = jnp.zeros((5, 4, 3))
     f = partial(spikegrad.lif, decay=0.9, threshold=1.0, surrogate=case.make())
     targets = [call[0] for call in calls(lambda x, t: jax.jvp(f, (x,), (t,)), current, current, platform=platform)]
-    assert targets == ["spikegrad.lif.v1", f"spikegrad.lif_tangent.{case.family}.v2"]
+    assert targets == ["spikegrad.lif.v2", f"spikegrad.lif_tangent.{case.family}.v3"]
 
 
 @platforms

@@ -78,7 +78,9 @@ def test_a_lif_layer_is_that_of_the_cpu_to_the_bit(case, dtype, step_order, step
 
     def everything(x, decay, threshold, v0, x_dot, spikes_bar, v_bar):
         def layer(x, decay, threshold, v0):
-            return spikegrad.lif(x, decay, threshold, v0=v0, step_order=step_order, surrogate=case.make(), checkpoint_every=every)
+            return spikegrad.lif(
+                x, decay, threshold, v0=v0, step_order=step_order, surrogate=case.make(), checkpoint_every=every
+            )
 
         outs, pull_back = jax.vjp(layer, x, decay, threshold, v0)
         return outs, pull_back((spikes_bar, v_bar)), jax.jvp(lambda x: layer(x, decay, threshold, v0), (x,), (x_dot,))

@@ -150,7 +150,7 @@ def test_the_baseline_needs_no_more_than_x86_64(tmp_path, march):
         else:
             assert not {"__SSE3__", "__SSE4_2__", "__AVX__"} & set(macros.split())
             checked.add("nanobind" if "/nanobind/" in command["file"] else command["file"].rpartition("/")[2])
-    assert {"kernels.cc", "lif_kernels.cc", "handlers.cc", "module.cc", "nanobind"} <= checked
+    assert {"kernels.cc", "layer_kernels.cc", "spike_handlers.cc", "module.cc", "nanobind"} <= checked
 
 
 @pytest.mark.parametrize(

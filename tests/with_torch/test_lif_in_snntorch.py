@@ -40,7 +40,7 @@ def leaky(reset, spike=GaussianSpike.apply, reset_delay=True):
 @pytest.mark.parametrize("reset", RESETS)
 def test_reset_undecayed(x64, dtype, reset):
     given = arguments(dtype)
-    run = differentiated(lif(order="reset_undecayed", reset=reset, detach_reset=True), given)
+    run = differentiated(lif(step_order="reset_undecayed", reset=reset, detach_reset=True), given)
     expected = differentiated_in_torch(leaky(reset), given)
     assert expected.gradients.keys() == given.keys()
     assert_same(run, expected, run.membrane, given["threshold"])
@@ -84,7 +84,7 @@ def test_reset_without_delay_is_charge_fire_reset(x64, dtype, reset):
 def test_its_own_surrogate(x64):
     given = arguments("float32")
     spike = spikegrad.Sigmoid(alpha=5.0)
-    run = differentiated(lif(order="reset_undecayed", detach_reset=True, surrogate=spike), given)
+    run = differentiated(lif(step_order="reset_undecayed", detach_reset=True, surrogate=spike), given)
     expected = differentiated_in_torch(leaky("subtract", snntorch.surrogate.sigmoid(slope=5)), given)
     assert_same(run, expected, run.membrane, given["threshold"])
 

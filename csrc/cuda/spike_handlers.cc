@@ -1,8 +1,7 @@
-#include "cuda/handlers.h"
-
 #include <cstdint>
 
 #include "cuda/checked.h"
+#include "cuda/handlers.h"
 #include "cuda/kernels.h"
 #include "ffi/operands.h"
 #include "ffi/profiler_range.h"

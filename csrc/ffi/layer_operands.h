@@ -1,39 +1,58 @@
-// Decodes and checks the operands, results and attributes of lif's FFI targets. Both backends bind all arguments, all
-// results and all attributes.
-#ifndef SPIKEGRAD_FFI_LIF_OPERANDS_H_
-#define SPIKEGRAD_FFI_LIF_OPERANDS_H_
+// Decodes and checks the operands, results and attributes of a layer's FFI targets, for any neuron. Both backends bind
+// all arguments, all results and all attributes.
+//
+// The attributes of every target: axis, steps, step_order, reset, detach_reset, every (all int64).
+//
+//   forward    current, parameters, first state  ->  spikes, last state[, checkpoints if every > 0][, membrane]
+//   tangent    current, parameters, first state, the tangents of all these, surrogate's parameters
+//              {<name>_moves of a state or parameter: whether its tangent is nonzero; absent means nonzero}
+//              ->  spikes_dot, last state_dot[, membrane_dot]
+//   cotangent  current, parameters, checkpoints, spikes_bar, last state_bar, membrane_bar, surrogate's parameters
+//              ->  current_bar, first state_bar[, parameters_bar]
+#ifndef SPIKEGRAD_FFI_LAYER_OPERANDS_H_
+#define SPIKEGRAD_FFI_LAYER_OPERANDS_H_
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <type_traits>
 
 #include "ffi/operands.h"
-#include "neurons/lif_call.h"
+#include "neurons/layer_call.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace spikegrad {
 
+// Calls use(i) for i = 0 ... kCount - 1 up to the first error.
+template <int kCount, class Use>
+xla::ffi::Error each(Use use) {
+  for (int i = 0; i < kCount; i++) {
+    if (auto error = use(i); error.failure()) return error;
+  }
+  return xla::ffi::Error::Success();
+}
+
 // Every array has the shape of the current, except for its size along the time axis: all steps, 1 for values that are
 // constant in time, or the number of checkpoints. Scalar operands have rank 0.
-class LifOperands {
+class LayerOperands {
  public:
-  LifOperands(xla::ffi::RemainingArgs arguments, xla::ffi::RemainingRets results, xla::ffi::Dictionary attributes)
+  LayerOperands(xla::ffi::RemainingArgs arguments, xla::ffi::RemainingRets results, xla::ffi::Dictionary attributes)
       : arguments_(arguments), results_(results), attributes_(attributes) {}
 
   // Arguments and results are consumed in order: each call below takes the next one.
-  template <class T>
-  xla::ffi::Error layer(LifLayer<T>& layer) {
-    int64_t order, reset, detach_reset, steps;
+  template <class T, class Neuron>
+  xla::ffi::Error layer(Layer<T, Neuron>& layer) {
+    int64_t step_order, reset, detach_reset, steps;
     if (auto error = attribute("axis", axis_); error.failure()) return error;
     if (auto error = attribute("steps", steps); error.failure()) return error;
     if (auto error = attribute("every", layer.every); error.failure()) return error;
-    if (auto error = attribute("order", order); error.failure()) return error;
+    if (auto error = attribute("step_order", step_order); error.failure()) return error;
     if (auto error = attribute("reset", reset); error.failure()) return error;
     if (auto error = attribute("detach_reset", detach_reset); error.failure()) return error;
-    if (order < 0 || order > 2) return invalid("order must be 0, 1 or 2, and is ", order);
+    if (step_order < 0 || step_order > 2) return invalid("step_order must be 0, 1 or 2, and is ", step_order);
     if (reset < 0 || reset > 2) return invalid("reset must be 0, 1 or 2, and is ", reset);
     if (layer.every < 0) return invalid("every must not be negative, and is ", layer.every);
-    layer.step_order = static_cast<StepOrder>(order);
+    layer.step_order = static_cast<StepOrder>(step_order);
     layer.reset = static_cast<Reset>(reset);
     layer.detach_reset = detach_reset != 0;
 
@@ -58,29 +77,30 @@ class LifOperands {
     steps_ = layer.shape.steps;
     if (layer.every > steps_) layer.every = steps_;  // still one checkpoint, and no product overflows
     layer.current = {static_cast<const T*>(current->untyped_data()), false};
-    if (auto error = state("decay", layer.parameters[Lif::decay]); error.failure()) return error;
-    return state("threshold", layer.parameters[Lif::threshold]);
+    return each<Neuron::parameters>([&](int i) { return state(Neuron::parameter_names[i], layer.parameters[i]); });
   }
 
-  xla::ffi::Error flag(const char* name, bool& value) {
-    int64_t number;
-    auto error = attribute(name, number);
-    value = error.success() && number != 0;
+  // Whether the tangent of `name` is nonzero. True without the attribute.
+  xla::ffi::Error moves(const std::string& name, bool& value) const {
+    const std::string flag = name + "_moves";
+    int64_t number = 1;
+    auto error = attributes_.contains(flag) ? attribute(flag.c_str(), number) : xla::ffi::Error::Success();
+    value = number != 0;
     return error;
   }
 
   template <class T>
-  xla::ffi::Error over_time(const char* name, Operand<T>& operand) {
+  xla::ffi::Error over_time(const std::string& name, Operand<T>& operand) {
     return read(name, operand, dtype_of_time(), steps_, true);
   }
 
   template <class W>
-  xla::ffi::Error state(const char* name, Operand<W>& operand) {
+  xla::ffi::Error state(const std::string& name, Operand<W>& operand) {
     return read(name, operand, dtype_of_state(), 1, true);
   }
 
   template <class W>
-  xla::ffi::Error checkpoints(const char* name, int64_t every, const W*& data) {
+  xla::ffi::Error checkpoints(const std::string& name, int64_t every, const W*& data) {
     if (every == 0) return invalid("every must be positive where there are checkpoints");
     Operand<W> operand = {};
     auto error = read(name, operand, dtype_of_state(), checkpoints_of(steps_, every), false);
@@ -89,7 +109,7 @@ class LifOperands {
   }
 
   template <class Family>
-  xla::ffi::Error parameters(ParameterAddresses<Family>& addresses) {
+  xla::ffi::Error surrogate(ParameterAddresses<Family>& addresses) {
     const int64_t count = static_cast<int64_t>(arguments_.size()) - argument_;
     if (count <= 0 || count % Family::parameters != 0 || count > addresses.most) {
       return invalid("there must be ", Family::parameters, " parameters for each of 1 to ", Family::most_terms,
@@ -107,17 +127,17 @@ class LifOperands {
   }
 
   template <class T>
-  xla::ffi::Error result_over_time(const char* name, T*& data) {
+  xla::ffi::Error result_over_time(const std::string& name, T*& data) {
     return write(name, data, dtype_of_time(), steps_);
   }
 
   template <class W>
-  xla::ffi::Error result_state(const char* name, W*& data) {
+  xla::ffi::Error result_state(const std::string& name, W*& data) {
     return write(name, data, dtype_of_state(), 1);
   }
 
   template <class W>
-  xla::ffi::Error result_checkpoints(const char* name, int64_t every, W*& data) {
+  xla::ffi::Error result_checkpoints(const std::string& name, int64_t every, W*& data) {
     return write(name, data, dtype_of_state(), checkpoints_of(steps_, every));
   }
 
@@ -132,14 +152,14 @@ class LifOperands {
   }
 
  private:
-  xla::ffi::Error attribute(const char* name, int64_t& value) {
+  xla::ffi::Error attribute(const char* name, int64_t& value) const {
     const auto found = attributes_.get<int64_t>(name);
     if (found.has_error()) return invalid("attribute ", name, ": ", found.error().message());
     value = *found;
     return xla::ffi::Error::Success();
   }
 
-  xla::ffi::ErrorOr<xla::ffi::AnyBuffer> next_argument(const char* name) {
+  xla::ffi::ErrorOr<xla::ffi::AnyBuffer> next_argument(const std::string& name) {
     if (argument_ >= static_cast<int64_t>(arguments_.size())) {
       return xla::ffi::Unexpected(invalid("the argument ", name, " is missing"));
     }
@@ -162,7 +182,7 @@ class LifOperands {
   }
 
   template <class T>
-  xla::ffi::Error read(const char* name, Operand<T>& operand, xla::ffi::DataType dtype, int64_t along_time,
+  xla::ffi::Error read(const std::string& name, Operand<T>& operand, xla::ffi::DataType dtype, int64_t along_time,
                        bool may_be_scalar) {
     const auto buffer = next_argument(name);
     if (buffer.has_error()) return buffer.error();
@@ -175,7 +195,7 @@ class LifOperands {
   }
 
   template <class T>
-  xla::ffi::Error write(const char* name, T*& data, xla::ffi::DataType dtype, int64_t along_time) {
+  xla::ffi::Error write(const std::string& name, T*& data, xla::ffi::DataType dtype, int64_t along_time) {
     if (!has_more_results()) return invalid("the result ", name, " is missing");
     auto buffer = results_.get<xla::ffi::AnyBuffer>(static_cast<size_t>(result_++));
     if (buffer.has_error()) return buffer.error();
@@ -186,7 +206,7 @@ class LifOperands {
     return xla::ffi::Error::Success();
   }
 
-  xla::ffi::Error mismatch(const char* name, const xla::ffi::AnyBuffer& buffer, xla::ffi::DataType dtype,
+  xla::ffi::Error mismatch(const std::string& name, const xla::ffi::AnyBuffer& buffer, xla::ffi::DataType dtype,
                            int64_t along_time) const {
     return invalid(name, " must be ", dtype, ", with the shape of the current, ", describe(*current_), ", but size ",
                    along_time, " along axis ", axis_, ", and is ", describe(buffer));
@@ -210,20 +230,23 @@ xla::ffi::Error with_current(const xla::ffi::RemainingArgs& arguments, Use use) 
   return with_element_type(*current, use);
 }
 
-// (current, decay, threshold, v0) -> (spikes, v_final[, checkpoints if every > 0][, membrane])
-template <class T>
-xla::ffi::Error decode(LifOperands operands, LifForward<T>& call) {
+template <class T, class Neuron>
+xla::ffi::Error decode(LayerOperands operands, LayerForward<T, Neuron>& call) {
+  constexpr int states = Neuron::states;
+  const auto name = [](int i) { return std::string(Neuron::state_names[i]); };
   if (auto error = operands.layer(call.layer); error.failure()) return error;
-  if (auto error = operands.state("v0", call.first_state[Lif::v]); error.failure()) return error;
+  const auto first = [&](int i) { return operands.state(name(i) + "0", call.first_state[i]); };
+  if (auto error = each<states>(first); error.failure()) return error;
   if (auto error = operands.result_over_time("spikes", call.spikes); error.failure()) return error;
-  if (auto error = operands.result_state("v_final", call.last_state[Lif::v]); error.failure()) return error;
-  call.checkpoints[Lif::v] = nullptr;
+  const auto last = [&](int i) { return operands.result_state(name(i) + "_final", call.last_state[i]); };
+  if (auto error = each<states>(last); error.failure()) return error;
+  for (auto& checkpoints : call.checkpoints) checkpoints = nullptr;
   call.membrane = nullptr;
   if (call.layer.every > 0) {
-    if (auto error = operands.result_checkpoints("checkpoints", call.layer.every, call.checkpoints[Lif::v]);
-        error.failure()) {
-      return error;
-    }
+    const auto kept = [&](int i) {
+      return operands.result_checkpoints("checkpoints of " + name(i), call.layer.every, call.checkpoints[i]);
+    };
+    if (auto error = each<states>(kept); error.failure()) return error;
   }
   if (operands.has_more_results()) {
     if (auto error = operands.result_over_time("membrane", call.membrane); error.failure()) return error;
@@ -231,22 +254,27 @@ xla::ffi::Error decode(LifOperands operands, LifForward<T>& call) {
   return operands.all_used();
 }
 
-// (current, decay, threshold, v0, the tangents of these four, parameters...) -> (spikes_dot, v_final_dot[,
-// membrane_dot])
-template <class T, class Family>
-xla::ffi::Error decode(LifOperands operands, LifTangent<T>& call, ParameterAddresses<Family>& parameters) {
+template <class T, class Neuron, class Family>
+xla::ffi::Error decode(LayerOperands operands, LayerTangent<T, Neuron>& call, ParameterAddresses<Family>& surrogate) {
+  constexpr int states = Neuron::states, parameters = Neuron::parameters;
+  const auto name = [](int i) { return std::string(Neuron::state_names[i]); };
+  const auto parameter_name = [](int i) { return std::string(Neuron::parameter_names[i]); };
   if (auto error = operands.layer(call.layer); error.failure()) return error;
-  if (auto error = operands.flag("v_moves", call.moves.state[Lif::v]); error.failure()) return error;
-  if (auto error = operands.flag("decay_moves", call.moves.parameter[Lif::decay]); error.failure()) return error;
-  call.moves.parameter[Lif::threshold] = true;
-  if (auto error = operands.state("v0", call.first_state[Lif::v]); error.failure()) return error;
+  const auto state_moves = [&](int i) { return operands.moves(name(i), call.moves.state[i]); };
+  if (auto error = each<states>(state_moves); error.failure()) return error;
+  const auto parameter_moves = [&](int i) { return operands.moves(parameter_name(i), call.moves.parameter[i]); };
+  if (auto error = each<parameters>(parameter_moves); error.failure()) return error;
+  const auto first = [&](int i) { return operands.state(name(i) + "0", call.first_state[i]); };
+  if (auto error = each<states>(first); error.failure()) return error;
   if (auto error = operands.over_time("current_dot", call.current_dot); error.failure()) return error;
-  if (auto error = operands.state("decay_dot", call.parameters_dot[Lif::decay]); error.failure()) return error;
-  if (auto error = operands.state("threshold_dot", call.parameters_dot[Lif::threshold]); error.failure()) return error;
-  if (auto error = operands.state("v0_dot", call.first_state_dot[Lif::v]); error.failure()) return error;
-  if (auto error = operands.parameters(parameters); error.failure()) return error;
+  const auto parameter_dot = [&](int i) { return operands.state(parameter_name(i) + "_dot", call.parameters_dot[i]); };
+  if (auto error = each<parameters>(parameter_dot); error.failure()) return error;
+  const auto first_dot = [&](int i) { return operands.state(name(i) + "0_dot", call.first_state_dot[i]); };
+  if (auto error = each<states>(first_dot); error.failure()) return error;
+  if (auto error = operands.surrogate(surrogate); error.failure()) return error;
   if (auto error = operands.result_over_time("spikes_dot", call.spikes_dot); error.failure()) return error;
-  if (auto error = operands.result_state("v_final_dot", call.last_state_dot[Lif::v]); error.failure()) return error;
+  const auto last_dot = [&](int i) { return operands.result_state(name(i) + "_final_dot", call.last_state_dot[i]); };
+  if (auto error = each<states>(last_dot); error.failure()) return error;
   call.membrane_dot = nullptr;
   if (operands.has_more_results()) {
     if (auto error = operands.result_over_time("membrane_dot", call.membrane_dot); error.failure()) return error;
@@ -254,29 +282,33 @@ xla::ffi::Error decode(LifOperands operands, LifTangent<T>& call, ParameterAddre
   return operands.all_used();
 }
 
-// (current, decay, threshold, checkpoints, spikes_bar, v_final_bar, membrane_bar, parameters...) -> (current_bar,
-// v0_bar[, decay_bar, threshold_bar])
-template <class T, class Family>
-xla::ffi::Error decode(LifOperands operands, LifCotangent<T>& call, ParameterAddresses<Family>& parameters) {
+template <class T, class Neuron, class Family>
+xla::ffi::Error decode(LayerOperands operands, LayerCotangent<T, Neuron>& call, ParameterAddresses<Family>& surrogate) {
+  constexpr int states = Neuron::states, parameters = Neuron::parameters;
+  const auto name = [](int i) { return std::string(Neuron::state_names[i]); };
   if (auto error = operands.layer(call.layer); error.failure()) return error;
-  if (auto error = operands.checkpoints("checkpoints", call.layer.every, call.checkpoints[Lif::v]); error.failure()) {
-    return error;
-  }
+  const auto kept = [&](int i) {
+    return operands.checkpoints("checkpoints of " + name(i), call.layer.every, call.checkpoints[i]);
+  };
+  if (auto error = each<states>(kept); error.failure()) return error;
   if (auto error = operands.over_time("spikes_bar", call.spikes_bar); error.failure()) return error;
-  if (auto error = operands.state("v_final_bar", call.last_state_bar[Lif::v]); error.failure()) return error;
+  const auto last_bar = [&](int i) { return operands.state(name(i) + "_final_bar", call.last_state_bar[i]); };
+  if (auto error = each<states>(last_bar); error.failure()) return error;
   if (auto error = operands.over_time("membrane_bar", call.membrane_bar); error.failure()) return error;
-  if (auto error = operands.parameters(parameters); error.failure()) return error;
+  if (auto error = operands.surrogate(surrogate); error.failure()) return error;
   if (auto error = operands.result_over_time("current_bar", call.current_bar); error.failure()) return error;
-  if (auto error = operands.result_state("v0_bar", call.first_state_bar[Lif::v]); error.failure()) return error;
-  call.parameters_bar[Lif::decay] = call.parameters_bar[Lif::threshold] = nullptr;
+  const auto first_bar = [&](int i) { return operands.result_state(name(i) + "0_bar", call.first_state_bar[i]); };
+  if (auto error = each<states>(first_bar); error.failure()) return error;
+  for (auto& bar : call.parameters_bar) bar = nullptr;
   if (operands.has_more_results()) {
-    if (auto error = operands.result_state("decay_bar", call.parameters_bar[Lif::decay]); error.failure()) return error;
-    if (auto error = operands.result_state("threshold_bar", call.parameters_bar[Lif::threshold]); error.failure())
-      return error;
+    const auto parameter_bar = [&](int i) {
+      return operands.result_state(std::string(Neuron::parameter_names[i]) + "_bar", call.parameters_bar[i]);
+    };
+    if (auto error = each<parameters>(parameter_bar); error.failure()) return error;
   }
   return operands.all_used();
 }
 
 }  // namespace spikegrad
 
-#endif  // SPIKEGRAD_FFI_LIF_OPERANDS_H_
+#endif  // SPIKEGRAD_FFI_LAYER_OPERANDS_H_

@@ -1,13 +1,12 @@
 #include <atomic>
 #include <cstdint>
-#include <type_traits>
 
 #include "cpu/float_mode.h"
 #include "cpu/handlers.h"
 #include "cpu/huge_pages.h"
 #include "cpu/instruction_set.h"
 #include "cpu/parallel_for.h"
-#include "ffi/lif_operands.h"
+#include "ffi/layer_operands.h"
 #include "ffi/profiler_range.h"
 
 namespace ffi = xla::ffi;
@@ -24,13 +23,9 @@ constexpr int64_t kUnit = 64;
 constexpr int64_t kForwardGrain = 1 << 19;
 constexpr int64_t kDerivativeGrain = 1 << 16;
 
-template <class T>
-const LayerElementKernels<T, Lif>& kernels() {
-  const LayerKernels<Lif>& best = *best_instruction_set().lif;
-  if constexpr (std::is_same_v<T, Float16>) return best.f16;
-  if constexpr (std::is_same_v<T, BFloat16>) return best.bf16;
-  if constexpr (std::is_same_v<T, float>) return best.f32;
-  if constexpr (std::is_same_v<T, double>) return best.f64;
+template <class T, class Neuron>
+const LayerElementKernels<T, Neuron>& kernels() {
+  return best_instruction_set().of(Neuron{}).of(T{});
 }
 
 template <class Body>
@@ -64,65 +59,68 @@ Family prepared(const ParameterAddresses<Family>& addresses) {
   return g;
 }
 
+template <class Neuron>
 ffi::Error forward_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
                            ffi::Dictionary attributes) {
-  const ProfilerRange range("lif");
+  const ProfilerRange range(kLayerNames<Neuron>.forward);
   return with_current(arguments, [&](auto element) {
     using T = decltype(element);
-    LifForward<T> call;
+    LayerForward<T, Neuron> call;
     if (auto error = decode({arguments, results, attributes}, call); error.failure()) return error;
     const LayerShape& shape = call.layer.shape;
     advise_rows(call.spikes, shape, shape.steps);
     advise_rows(call.membrane, shape, shape.steps);
-    if (call.layer.every) advise_rows(call.checkpoints[Lif::v], shape, checkpoints_of(shape.steps, call.layer.every));
+    for (Wide<T>* checkpoints : call.checkpoints) {
+      if (checkpoints) advise_rows(checkpoints, shape, checkpoints_of(shape.steps, call.layer.every));
+    }
     for_neurons(pool, shape, kForwardGrain,
-                [call, run = kernels<T>().forward](int64_t begin, int64_t end) { run(call, begin, end); });
+                [call, run = kernels<T, Neuron>().forward](int64_t begin, int64_t end) { run(call, begin, end); });
     return ffi::Error::Success();
   });
 }
 
-// Calls use(call, g, element) with a decoded LifTangent or LifCotangent.
-template <class Family, template <class> class Call, class Use>
+// Calls use(call, g, element) with a decoded LayerTangent or LayerCotangent.
+template <class Neuron, class Family, template <class, class> class Call, class Use>
 ffi::Error with_derivative(ffi::RemainingArgs arguments, ffi::RemainingRets results, ffi::Dictionary attributes,
                            Use use) {
   return with_current(arguments, [&](auto element) {
     using T = decltype(element);
-    Call<T> call;
+    Call<T, Neuron> call;
     ParameterAddresses<Family> parameters = {};
     if (auto error = decode({arguments, results, attributes}, call, parameters); error.failure()) return error;
     return use(call, prepared<T>(parameters), element);
   });
 }
 
-template <class Family>
+template <class Neuron, class Family>
 ffi::Error tangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
                            ffi::Dictionary attributes) {
-  const ProfilerRange range("lif_tangent");
-  return with_derivative<Family, LifTangent>(
+  const ProfilerRange range(kLayerNames<Neuron>.tangent);
+  return with_derivative<Neuron, Family, LayerTangent>(
       arguments, results, attributes, [&](const auto& call, const Family& g, auto element) {
         const LayerShape& shape = call.layer.shape;
         advise_rows(call.spikes_dot, shape, shape.steps);
         advise_rows(call.membrane_dot, shape, shape.steps);
         for_neurons(pool, shape, kDerivativeGrain,
-                    [call, g, run = kernels<decltype(element)>().of(g).tangent](int64_t begin, int64_t end) {
+                    [call, g, run = kernels<decltype(element), Neuron>().of(g).tangent](int64_t begin, int64_t end) {
                       run(call, begin, end, g);
                     });
         return ffi::Error::Success();
       });
 }
 
-template <class Family>
+template <class Neuron, class Family>
 ffi::Error cotangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
                              ffi::Dictionary attributes) {
-  const ProfilerRange range("lif_cotangent");
-  return with_derivative<Family, LifCotangent>(
+  const ProfilerRange range(kLayerNames<Neuron>.cotangent);
+  return with_derivative<Neuron, Family, LayerCotangent>(
       arguments, results, attributes, [&](const auto& call, const Family& g, auto element) {
         const LayerShape& shape = call.layer.shape;
         advise_rows(call.current_bar, shape, shape.steps);
         std::atomic<bool> complete{true};
         for_neurons(pool, shape, kDerivativeGrain,
-                    [call, g, complete = &complete, run = kernels<decltype(element)>().of(g).cotangent](int64_t begin,
-                                                                                                        int64_t end) {
+                    [call, g, complete = &complete, run = kernels<decltype(element), Neuron>().of(g).cotangent](
+                        int64_t begin, int64_t end) {
                       if (!run(call, begin, end, g)) *complete = false;
                     });
         if (complete) return ffi::Error::Success();
@@ -134,15 +132,18 @@ ffi::Error cotangent_handler(ffi::ThreadPool pool, ffi::RemainingArgs arguments,
 
 }  // namespace
 
-#define SPIKEGRAD_BIND_LIF() ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attrs()
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_lif, forward_handler, SPIKEGRAD_BIND_LIF());
-
-#define SPIKEGRAD_DEFINE(name, Family)                                                                        \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_lif_tangent_##name, tangent_handler<Family>, SPIKEGRAD_BIND_LIF()); \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_lif_cotangent_##name, cotangent_handler<Family>, SPIKEGRAD_BIND_LIF());
-SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
+#define SPIKEGRAD_BIND() ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attrs()
+#define SPIKEGRAD_DEFINE_DERIVATIVES(family, Family, neuron, Neuron)                                          \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_##neuron##_tangent_##family, (tangent_handler<Neuron, Family>),     \
+                                SPIKEGRAD_BIND());                                                            \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_##neuron##_cotangent_##family, (cotangent_handler<Neuron, Family>), \
+                                SPIKEGRAD_BIND());
+#define SPIKEGRAD_DEFINE(neuron, Neuron)                                                        \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(spikegrad_##neuron, forward_handler<Neuron>, SPIKEGRAD_BIND()); \
+  SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE_DERIVATIVES, neuron, Neuron)
+SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DEFINE)
 #undef SPIKEGRAD_DEFINE
-#undef SPIKEGRAD_BIND_LIF
+#undef SPIKEGRAD_DEFINE_DERIVATIVES
+#undef SPIKEGRAD_BIND
 
 }  // namespace spikegrad

@@ -1,9 +1,7 @@
-#include "cpu/handlers.h"
-
 #include <cstdint>
-#include <type_traits>
 
 #include "cpu/float_mode.h"
+#include "cpu/handlers.h"
 #include "cpu/huge_pages.h"
 #include "cpu/instruction_set.h"
 #include "cpu/parallel_for.h"
@@ -21,15 +19,6 @@ namespace {
 constexpr int64_t kHeavisideGrain = 1 << 16;
 constexpr int64_t kDerivativeGrain = 1 << 14;
 
-template <class T>
-const ElementKernels<T>& kernels() {
-  const Kernels& best = *best_instruction_set().kernels;
-  if constexpr (std::is_same_v<T, Float16>) return best.f16;
-  if constexpr (std::is_same_v<T, BFloat16>) return best.bf16;
-  if constexpr (std::is_same_v<T, float>) return best.f32;
-  if constexpr (std::is_same_v<T, double>) return best.f64;
-}
-
 ffi::Error heaviside_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::Result<ffi::AnyBuffer> out) {
   const ProfilerRange range("heaviside");
   if (ffi::Error error = check_result(x, *out); error.failure()) return error;
@@ -39,7 +28,7 @@ ffi::Error heaviside_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::Result
     T* to = static_cast<T*>(out->untyped_data());
     advise_huge_pages(to, static_cast<int64_t>(out->size_bytes()));
     parallel_for(pool, static_cast<int64_t>(x.element_count()), kHeavisideGrain,
-                 [from, to, run = kernels<T>().heaviside](int64_t begin, int64_t end) {
+                 [from, to, run = best_instruction_set().kernels->of(T{}).heaviside](int64_t begin, int64_t end) {
                    const GradualUnderflow mode;
                    run(from + begin, to + begin, end - begin);
                  });
@@ -65,7 +54,7 @@ ffi::Error derivative_handler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBu
     for (int64_t i = 0; i < addresses.count; i++) values[i] = *static_cast<const Wide<T>*>(addresses.at[i]);
     Family g;
     prepare(g, values, addresses.count / Family::parameters, order, Wide<T>{});
-    const DerivativeKernels<T, Family>& of_family = kernels<T>().of(g);
+    const DerivativeKernels<T, Family>& of_family = best_instruction_set().kernels->of(T{}).of(g);
     advise_huge_pages(to, static_cast<int64_t>(out->size_bytes()));
     parallel_for(pool, static_cast<int64_t>(x.element_count()), kDerivativeGrain,
                  [from, tangent, to, g, step = scalar_t ? 0 : 1,

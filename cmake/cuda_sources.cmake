@@ -1,0 +1,15 @@
+# Sets SPIKEGRAD_CUDA_SOURCES, the absolute paths of the CUDA sources. layer_cotangent.cu.in becomes one source for each
+# dtype of csrc/math/dtypes.h.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS csrc/math/dtypes.h)
+file(READ csrc/math/dtypes.h list_of_dtypes)
+string(REGEX MATCHALL "\n  DO\\([a-z0-9]+" dtypes "${list_of_dtypes}")
+set(SPIKEGRAD_CUDA_SOURCES "")
+foreach(line IN LISTS dtypes)
+  string(REGEX REPLACE ".*\\(" "" dtype "${line}")
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/cuda_sources/layer_cotangent_${dtype}.cu)
+  configure_file(csrc/cuda/layer_cotangent.cu.in ${source} @ONLY)
+  list(APPEND SPIKEGRAD_CUDA_SOURCES ${source})
+endforeach()
+foreach(source kernels layer_forward layer_tangent)
+  list(APPEND SPIKEGRAD_CUDA_SOURCES ${PROJECT_SOURCE_DIR}/csrc/cuda/${source}.cu)
+endforeach()
