@@ -118,7 +118,8 @@ def test_lif_and_its_cotangent(case, platform, devices, dtype, scalar, x64):
     membrane_bar = f"tensor<{element}>"
     assert of_cotangent == [over_time, decay, one, checkpoints, over_time, state, membrane_bar, *parameters]
     assert from_cotangent == ", ".join([over_time, state, state, state])
-    attributes = "axis = 0 : i64, detach_reset = 0 : i64, every = 2 : i64, reset = 2 : i64, step_order = 2 : i64, steps = 5 : i64"
+    numbers = {"axis": 0, "detach_reset": 0, "every": 2, "reset": 2, "step_order": 2, "steps": 5}
+    attributes = ", ".join(f"{name} = {number} : i64" for name, number in numbers.items())
     for text in (forward, backward):
         assert f"mhlo.backend_config = {{{attributes}}}" in text
         if devices == 1:
