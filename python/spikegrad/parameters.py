@@ -54,7 +54,7 @@ def as_input(x: ArrayLike, *, name: str = "x") -> Array:
     # Skip `asarray` for arrays: on jax 0.8 it inserts a conversion that breaks explicit sharding under `vmap`.
     x = x if isinstance(x, Array) else jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"{name} must be real, since {name} >= 0 has no meaning otherwise, and has dtype {x.dtype}")
+        raise TypeError(f"{name} must be real, and has dtype {x.dtype}")
     if x.dtype == jnp.float8_e8m0fnu:
         raise TypeError(f"{name} has dtype {x.dtype}, which has no 0 and no sign; convert it first")
     if jnp.issubdtype(x.dtype, jnp.floating):
