@@ -11,17 +11,25 @@ if(NOT CMAKE_CUDA_ARCHITECTURES AND "$ENV{CUDAARCHS}" STREQUAL "")
 endif()
 enable_language(CUDA)
 
-# No automatic contraction here either, so that a GPU and a CPU with FMA give equal bits.
-add_library(spikegrad_kernels_cuda STATIC ${SPIKEGRAD_CUDA_SOURCES})
-target_include_directories(spikegrad_kernels_cuda PRIVATE csrc)
-target_compile_features(spikegrad_kernels_cuda PRIVATE cuda_std_17)
-target_compile_options(spikegrad_kernels_cuda PRIVATE
-  -fmad=false --compress-mode=size --threads=0 -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
-if(SPIKEGRAD_TESTING)
-  target_compile_options(spikegrad_kernels_cuda PRIVATE -Werror=all-warnings)
+# The kernels take most of the build's time and don't depend on the version of Python. So a build for a second Python can
+# use the library of the first one.
+set(SPIKEGRAD_CUDA_KERNELS "" CACHE FILEPATH "libspikegrad_kernels_cuda.a of another build, instead of compiling the CUDA kernels")
+if(SPIKEGRAD_CUDA_KERNELS)
+  add_library(spikegrad_kernels_cuda STATIC IMPORTED)
+  set_target_properties(spikegrad_kernels_cuda PROPERTIES IMPORTED_LOCATION "${SPIKEGRAD_CUDA_KERNELS}")
+else()
+  # No automatic contraction here either, so that a GPU and a CPU with FMA give equal bits.
+  add_library(spikegrad_kernels_cuda STATIC ${SPIKEGRAD_CUDA_SOURCES})
+  target_include_directories(spikegrad_kernels_cuda PRIVATE csrc)
+  target_compile_features(spikegrad_kernels_cuda PRIVATE cuda_std_17)
+  target_compile_options(spikegrad_kernels_cuda PRIVATE
+    -fmad=false --compress-mode=size --threads=0 -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
+  if(SPIKEGRAD_TESTING)
+    target_compile_options(spikegrad_kernels_cuda PRIVATE -Werror=all-warnings)
+  endif()
+  set_target_properties(spikegrad_kernels_cuda PROPERTIES
+    CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden CUDA_EXTENSIONS OFF CUDA_STANDARD_REQUIRED ON)
 endif()
-set_target_properties(spikegrad_kernels_cuda PROPERTIES
-  CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden CUDA_EXTENSIONS OFF CUDA_STANDARD_REQUIRED ON)
 
 # Link a static CUDA runtime: the module can then be imported without a driver, and beside any version of jax's runtime.
 nanobind_add_module(_cuda STABLE_ABI FREE_THREADED NB_STATIC NB_SUPPRESS_WARNINGS
@@ -31,4 +39,4 @@ list(JOIN CMAKE_CUDA_ARCHITECTURES ", " architectures)
 target_compile_definitions(_cuda PRIVATE SPIKEGRAD_CUDA_ARCHITECTURES="${architectures}")
 target_include_directories(_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 target_link_libraries(_cuda PRIVATE spikegrad_handlers spikegrad_kernels_cuda)
-install(TARGETS _cuda LIBRARY DESTINATION spikegrad)
+install(TARGETS _cuda LIBRARY DESTINATION spikegrad COMPONENT _cuda)

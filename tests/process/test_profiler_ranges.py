@@ -4,14 +4,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from requirements import module_for_tests
+from requirements import library_for_tests
 
 pytestmark = pytest.mark.host_only
 
-RECORDER = Path(module_for_tests("spikegrad_scalar").__file__).parent / "spikegrad_nvtx_recorder.so"
+RECORDER = library_for_tests("spikegrad_nvtx_recorder.so")
 
 PROGRAM = """
 import jax, jax.numpy as jnp, spikegrad

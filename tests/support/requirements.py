@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import os
+import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -30,12 +32,23 @@ needs_benchmarks = needs(
 )
 
 
+TEST_MODULES = "SPIKEGRAD_REQUIRE_TEST_MODULES"
+NO_TEST_MODULES = f"this build has no test modules ({TEST_MODULES}=1 makes this fail)"
+
+
 def module_for_tests(name):
     """Import a C++ test module (SPIKEGRAD_TESTING=ON). If it is missing, skip the whole file."""
-    variable = "SPIKEGRAD_REQUIRE_TEST_MODULES"
-    if is_required(variable):
+    if is_required(TEST_MODULES):
         return importlib.import_module(name)
-    return pytest.importorskip(name, reason=f"this build has no test modules ({variable}=1 makes this fail)")
+    return pytest.importorskip(name, reason=NO_TEST_MODULES)
+
+
+def library_for_tests(name):
+    """The path of a shared library that is installed beside the test modules. If it is missing, skip the whole file."""
+    found = [path for folder in sys.path if (path := Path(folder, name)).exists()]
+    if not found and not is_required(TEST_MODULES):
+        pytest.skip(NO_TEST_MODULES, allow_module_level=True)
+    return found[0]
 
 
 GPU = "SPIKEGRAD_REQUIRE_GPU"  # set by benchmarks/gpu_check.py
