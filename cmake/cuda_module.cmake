@@ -16,7 +16,8 @@ enable_language(CUDA)
 set(SPIKEGRAD_CUDA_KERNELS "" CACHE FILEPATH "libspikegrad_kernels_cuda.a of another build, instead of compiling the CUDA kernels")
 if(SPIKEGRAD_CUDA_KERNELS)
   add_library(spikegrad_kernels_cuda STATIC IMPORTED)
-  set_target_properties(spikegrad_kernels_cuda PROPERTIES IMPORTED_LOCATION "${SPIKEGRAD_CUDA_KERNELS}")
+  set_target_properties(spikegrad_kernels_cuda PROPERTIES
+    IMPORTED_LOCATION "${SPIKEGRAD_CUDA_KERNELS}" IMPORTED_LINK_INTERFACE_LANGUAGES CUDA)
 else()
   # No automatic contraction here either, so that a GPU and a CPU with FMA give equal bits.
   add_library(spikegrad_kernels_cuda STATIC ${SPIKEGRAD_CUDA_SOURCES})
