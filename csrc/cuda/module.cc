@@ -1,4 +1,5 @@
 // The Python module spikegrad._cuda.
+#include <cuda_runtime_api.h>
 #include <nanobind/nanobind.h>
 
 #include "cuda/handlers.h"
@@ -25,5 +26,13 @@ NB_MODULE(_cuda, m) {
       },
       "The FFI targets: for each name a capsule for each of its stages.");
   m.attr("ffi_api_version") = nb::make_tuple(XLA_FFI_API_MAJOR, XLA_FFI_API_MINOR);
+  m.def(
+      "driver_version",
+      [] {
+        int version = 0;
+        return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+      },
+      "The newest version of CUDA that the driver supports, as 1000 * major + 10 * minor; 0 without a driver.");
+  m.attr("cuda_version") = CUDART_VERSION;
   m.attr("architectures") = SPIKEGRAD_CUDA_ARCHITECTURES;
 }

@@ -10,10 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jax
-import jaxlib
 
 import spikegrad
-from spikegrad import _cpu, ffi_targets, kernel_policy
+from spikegrad import _cpu, ffi_targets, kernel_policy, tested_versions
 
 
 def _version(package: str) -> str:
@@ -24,12 +23,13 @@ def _version(package: str) -> str:
 
 
 def _running_ffi_api() -> str:
-    """The FFI version of the installed jaxlib, as its own headers state it."""
-    header = Path(jaxlib.__file__).parent / "include" / "xla" / "ffi" / "api" / "c_api.h"
-    if not header.exists():
-        return "unknown (this jaxlib comes without headers)"
-    numbers = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header.read_text()))
-    return f"{numbers['MAJOR']}.{numbers['MINOR']}"
+    version = tested_versions.running_ffi_api()
+    return "unknown (this jaxlib comes without headers)" if version is None else f"{version[0]}.{version[1]}"
+
+
+def _cuda_driver() -> str:
+    version = ffi_targets.CUDA.driver_version() if ffi_targets.CUDA else 0
+    return f"supports CUDA {version // 1000}.{version % 1000 // 10}" if version else "none"
 
 
 def _huge_pages() -> str:
@@ -47,8 +47,9 @@ def report() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} ({platform.python_implementation()})"
     yield "system", f"{platform.system()} {platform.release()} {platform.machine()}"
     yield "module _cpu", Path(_cpu.__file__).name
-    yield "module _cuda", Path(str(ffi_targets.CUDA.__file__)).name if ffi_targets.CUDA else "not built"
+    yield "module _cuda", Path(str(ffi_targets.CUDA.__file__)).name if ffi_targets.CUDA else "not usable"
     yield "CUDA architectures", ffi_targets.CUDA.architectures if ffi_targets.CUDA else "none"
+    yield "CUDA driver", _cuda_driver()
     yield "FFI API built against", f"{'.'.join(map(str, _cpu.ffi_api_version))} (jaxlib {_cpu.jaxlib_of_headers})"
     yield "FFI API running", _running_ffi_api()
     yield "FFI targets", ", ".join(spikegrad.FFI_TARGETS)

@@ -1,4 +1,4 @@
-"""Differences between jax versions, and the check of jaxlib's version."""
+"""Differences between jax versions."""
 
 from __future__ import annotations
 
@@ -6,33 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jaxlib
 from jax import lax
 from jax.sharding import AxisType
-
-OLDEST_JAXLIB = (0, 8, 0)
-FIRST_UNKNOWN_JAXLIB = (0, 13, 0)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
-
-
-def check_jaxlib(jaxlib_of_headers: str, version: str = jaxlib.__version__) -> None:
-    """Raise ImportError where jaxlib is too new, or too old for the Python code or for the modules' FFI headers.
-
-    This check must run before any handler is registered. XLA checks a handler's FFI version when the backend starts,
-    and one refused handler stops the whole backend.
-    """
-    oldest_jaxlib = max(OLDEST_JAXLIB, _numbers(jaxlib_of_headers))
-    if oldest_jaxlib <= _numbers(version) < FIRST_UNKNOWN_JAXLIB:
-        return
-    oldest, unknown = (".".join(map(str, v)) for v in (oldest_jaxlib, FIRST_UNKNOWN_JAXLIB))
-    raise ImportError(
-        f"this spikegrad was built with the headers of jaxlib {jaxlib_of_headers}. It works with jaxlib >= {oldest} "
-        f"and < {unknown}, and found jaxlib {version}. "
-        f'Install a pair that fits: pip install "jax>={oldest},<{unknown}", or a newer spikegrad.'
-    )
 
 
 def varying_axes(x: Any) -> frozenset[str]:

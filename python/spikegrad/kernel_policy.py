@@ -20,6 +20,7 @@ from typing import Any, Literal
 import jax
 from jax.core import ShapedArray
 
+from spikegrad.ffi_targets import has_kernels
 from spikegrad.fused import UNROLLED_STEPS
 from spikegrad.jax_versions import set_user_context
 
@@ -157,6 +158,10 @@ def calls_kernel(policy: Policy, platform: str, operation: Operation, x: ShapedA
     `x` is the operand of that name, or the current of a layer, and `steps` the layer's number of steps. A symbolic size
     is unknown, and takes the kernel.
     """
+    return _wants_kernel(policy, platform, operation, x, steps) and has_kernels(platform)
+
+
+def _wants_kernel(policy: Policy, platform: str, operation: Operation, x: ShapedArray, steps: Any) -> bool:
     if policy != "auto":
         return bool(policy)
     if not all(isinstance(size, int) for size in x.shape):

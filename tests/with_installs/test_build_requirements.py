@@ -10,7 +10,7 @@ from building import ROOT
 from packaging.requirements import Requirement
 from packaging.version import Version
 from requirements import is_required
-from spikegrad.jax_versions import OLDEST_JAXLIB
+from spikegrad.tested_versions import OLDEST
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
@@ -50,5 +50,5 @@ def test_one_jaxlib_for_each_python(python):
 def test_it_is_the_oldest_that_has_a_wheel(python, registry):
     wheels = ["--only-binary=:all:", "--platform=manylinux_2_27_x86_64", "--platform=manylinux2014_x86_64"]
     found = jaxlibs_in_registry(*wheels, f"--python-version={python}", f"--abi=cp{python.replace('.', '')}")
-    oldest = min(version for version in found if version.release >= OLDEST_JAXLIB)
+    oldest = min(version for version in found if version.release >= OLDEST)
     assert jaxlib_of(python) == [f"=={oldest}"]
