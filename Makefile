@@ -209,18 +209,18 @@ format: .venv/check/done
 
 # One surrogate is enough, because the rules are the same for all. Without XLA's optimisation tests take a quarter less
 # time. The optimisation level affects neither the jax version nor the kernel policy under test.
-ONE_SURROGATE := -k "not multi_gaussian and not MultiGaussian and not sigmoid"
+versions policies tsan: export SPIKEGRAD_ONE_SURROGATE := 1
 
 versions policies: export XLA_FLAGS := --xla_backend_optimization_level=0
 versions: .venv/oldest/done .venv/newest/done
-	.venv/oldest/bin/python $(PYTEST) tests/spike tests/neurons tests/process $(ONE_SURROGATE)
-	.venv/newest/bin/python $(PYTEST) tests/spike tests/neurons tests/process $(ONE_SURROGATE)
+	.venv/oldest/bin/python $(PYTEST) tests/spike tests/neurons tests/process
+	.venv/newest/bin/python $(PYTEST) tests/spike tests/neurons tests/process
 
 # `make test` runs with all kernels and with none. This target uses the default policy, under which some small arrays
 # have kernels. A layer of the sizes in tests always has its kernel.
 policies: .venv/main/done
-	SPIKEGRAD_KERNELS=auto $(RUN) $(PYTEST) -m each_policy $(ONE_SURROGATE)
-	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) tests/spike/test_partitioning.py tests/process/test_threads.py $(ONE_SURROGATE)
+	SPIKEGRAD_KERNELS=auto $(RUN) $(PYTEST) -m each_policy
+	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) tests/spike/test_partitioning.py tests/process/test_threads.py
 
 # Installation waits for the network and for one core. So CI creates two environments at a time (make -j2).
 environments: .venv/check/done .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done \
@@ -244,7 +244,7 @@ asan: .venv/main/done .venv/asan/done
 
 tsan: .venv/main/done .venv/tsan/done
 	PYTHONPATH=.venv/tsan/site TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 $(call preload,tsan) \
-	  $(RUN) $(PYTEST) tests/process/test_threads.py tests/kernels/test_handlers.py $(ONE_SURROGATE)
+	  $(RUN) $(PYTEST) tests/process/test_threads.py tests/kernels/test_handlers.py
 
 .venv/clang/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
 	CC=clang CXX=clang++ $(call build-wheel,$(@D),3.11,,OFF)

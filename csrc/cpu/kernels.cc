@@ -1,6 +1,8 @@
 // Compiled per instruction set (vectorise.h). Only the table may have external linkage, which the build checks.
 #include "cpu/kernels.h"
 
+#include <type_traits>
+
 #include "cpu/conversion_loops.h"
 #include "cpu/value_loops.h"
 #include "cpu/vectorise.h"
@@ -108,7 +110,7 @@ template <class T, bool kScalarT, class Family>
 void derivative(const T* x, const T* t, T* out, int64_t size, const Family& g) {
   if (g.order == 0) {
     const bool done = with_value(g, Wide<T>{}, [&](const auto& value) {
-      if constexpr (sizeof(T) == 2) {
+      if constexpr (!std::is_same_v<T, Wide<T>>) {
         half_value_loop<T, kScalarT>(x, t, out, size, value);
       } else {
         value_loop<T, kScalarT>(x, t, out, size, value);

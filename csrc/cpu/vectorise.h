@@ -1,7 +1,7 @@
 // Macros for vectorised loops, and the rule for headers that are compiled once for each instruction set.
 //
 // Several headers in this folder are included only by translation units that the build compiles once for each
-// instruction set (kernels.cc and <neuron>_kernels.cc). These headers put their functions into an unnamed namespace
+// instruction set (kernels.cc and layer_kernels.cc). These headers put their functions into an unnamed namespace
 // inside the namespace SPIKEGRAD_INSTRUCTION_SET, which the build defines. Otherwise the linker would merge functions
 // of the same name, and a processor without AVX-512 could run an AVX-512 copy. Such headers are marked "Compiled per
 // instruction set (vectorise.h)".

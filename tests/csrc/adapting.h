@@ -12,8 +12,8 @@
 
 #include "math/heaviside.h"
 #include "math/scalar.h"
-#include "neurons/lif.h"
 #include "neurons/neuron.h"
+#include "neurons/reset.h"
 
 namespace spikegrad {
 

@@ -16,7 +16,7 @@
 #include "held.h"
 #include "layer_calls.h"
 #include "math/dtypes.h"
-#include "neurons/lif.h"
+#include "neurons/neurons.h"
 
 namespace py = pybind11;
 using namespace spikegrad;
@@ -38,7 +38,9 @@ void define(py::module_& m, const std::string& dtype) {
     cuda::Heaviside<T>::launch(from.data(), to.data(), x.size(), nullptr);
     return to.array();
   });
-  define_layer_forward<T, Lif>(m, "lif", dtype);
+#define SPIKEGRAD_DEFINE(neuron, Neuron) define_layer_forward<T, Neuron>(m, #neuron, dtype);
+  SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
 }
 
 template <class Family, class T>
@@ -86,7 +88,9 @@ void define_family(py::module_& m, const std::string& family, const std::string&
                                               in_place ? from.data() : to.data(), x.size(), addresses, order, nullptr);
           return in_place ? from.array() : to.array();
         });
-  define_layer_derivatives<T, Lif, Family>(m, "lif", family, dtype);
+#define SPIKEGRAD_DEFINE(neuron, Neuron) define_layer_derivatives<T, Neuron, Family>(m, #neuron, family, dtype);
+  SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DEFINE)
+#undef SPIKEGRAD_DEFINE
 }
 
 }  // namespace

@@ -129,9 +129,11 @@ PYBIND11_MODULE(spikegrad_scalar, m) {
   SPIKEGRAD_FOR_EACH_FAMILY(SPIKEGRAD_DEFINE)
 #undef SPIKEGRAD_DEFINE
   // The baseline instruction set rounds like the scalar functions of this module.
-#define SPIKEGRAD_DEFINE(name, T, ...) define_layer_of(m, "lif", #name, baseline::lif_kernels.name);
-  SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_DEFINE)
+#define SPIKEGRAD_DEFINE_DTYPE(name, T, F, neuron) define_layer_of(m, #neuron, #name, baseline::neuron##_kernels.name);
+#define SPIKEGRAD_DEFINE(neuron, Neuron) SPIKEGRAD_FOR_EACH_DTYPE(SPIKEGRAD_DEFINE_DTYPE, neuron)
+  SPIKEGRAD_FOR_EACH_NEURON(SPIKEGRAD_DEFINE)
 #undef SPIKEGRAD_DEFINE
+#undef SPIKEGRAD_DEFINE_DTYPE
   define_layer_of(m, "adapting", "f32", baseline::adapting_f32);
   define_layer_of(m, "adapting", "f64", baseline::adapting_f64);
   m.def("widen_f16", py::vectorize([](uint16_t x) { return widen(Float16{x}); }));

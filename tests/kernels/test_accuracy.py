@@ -1,7 +1,5 @@
 """The scalar functions and the kernels of every supported instruction set against the closed form, without XLA."""
 
-import itertools
-
 import ml_dtypes
 import mpmath
 import numpy as np
@@ -13,9 +11,9 @@ from closed_form import (
     gaussian_derivative,
     gaussian_mixture_derivative,
     multi_gaussian_parameters,
-    sigmoid_derivative,
     ulp,
 )
+from references import REFERENCES
 from requirements import module_for_tests
 
 scalar = module_for_tests("spikegrad_scalar")
@@ -205,16 +203,24 @@ def test_an_infinite_cotangent_stays_infinite(dtype, instruction_set, order):
     np.testing.assert_array_equal(run(dtype, instruction_set, x, t, 0.5, 0.5, order), sign * t)
 
 
-MULTI = multi_gaussian_parameters(0.15, 6.0, 0.5, 0.5)
-EXAMPLES = [("gaussian_mixture", [0.5, 0, 0.5]), ("gaussian_mixture", MULTI), ("sigmoid", [4.0])]
+# All tests from here on run over every surrogate of references.py, unless they are about one.
+each_surrogate = pytest.mark.parametrize("surrogate", REFERENCES)
+beside_the_gaussian = pytest.mark.parametrize("surrogate", [name for name in REFERENCES if name != "gaussian"])
+of_one_term = [name for name, reference in REFERENCES.items() if not reference.cancels]
 
 
-@pytest.mark.parametrize("family, parameters", EXAMPLES, ids=["gaussian", "multi_gaussian", "sigmoid"])
+def example(surrogate, sigma=0.5):
+    """The family of a surrogate, and parameters for it."""
+    return REFERENCES[surrogate].family, REFERENCES[surrogate].operands(sigma, 0.5)
+
+
+@each_surrogate
 @pytest.mark.parametrize("dtype", ["f16", "bf16", "f32", "f64"])
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("order", [0, 1, 5])
-def test_sizes_and_places_do_not_change_a_bit(family, parameters, dtype, instruction_set, order):
+def test_sizes_and_places_do_not_change_a_bit(surrogate, dtype, instruction_set, order):
     """Vectors and remainders agree, also in place and with memory aligned to an element only."""
+    family, parameters = example(surrogate)
     rng = np.random.default_rng(2)
     kind = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64}[dtype]
     x, t = (rng.standard_normal(1500).astype(kind) for _ in range(2))
@@ -273,10 +279,12 @@ def test_the_multi_gaussian_is_within_the_bound_of_its_terms(instruction_set, h,
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("surrogate", [name for name in of_one_term if name != "gaussian"])
 @pytest.mark.parametrize("alpha", [1e-3, 0.3, 4.0, 1e3, 1e-38, 3e38])
 @pytest.mark.parametrize("order", [0, 1, 2, 5])
-def test_the_sigmoid_is_within_two_ulp(instruction_set, alpha, order):
-    alpha = float(np.float32(alpha))
+def test_the_others_of_one_term_are_within_two_ulp(instruction_set, surrogate, alpha, order):
+    family, parameters = example(surrogate, sigma=1 / alpha)
+    parameters = [float(np.float32(p)) for p in parameters]
     rng = np.random.default_rng(6)
     spread = np.concatenate(
         [rng.uniform(-110, 110, 60_000), rng.uniform(-3, 3, 60_000), 10 ** rng.uniform(-30, 1, 9_000)]
@@ -285,74 +293,42 @@ def test_the_sigmoid_is_within_two_ulp(instruction_set, alpha, order):
         x = (spread / alpha).astype(np.float32)
     x = x[np.isfinite(x)]
     t = cotangents(rng, x.size)
-    exact, terms = (v * t.astype(np.longdouble) for v in sigmoid_derivative(x, alpha, order))
-    computed = run_family("sigmoid", "f32", instruction_set, x, t, [alpha], order)
+    exact, terms = (v * t.astype(np.longdouble) for v in REFERENCES[surrogate].exact(x, parameters, order))
+    computed = run_family(family, "f32", instruction_set, x, t, parameters, order)
     # From order 1 on kernels compute in float64. Its error is visible near a root of the polynomial.
     at_roots = 2.0**-48 * terms / ulp(exact, np.float32)
     assert np.all(error_in_ulp(computed, exact, np.float32) <= (2 if order == 0 else 0.5001 + at_roots))
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
-@pytest.mark.parametrize("family, parameters", EXAMPLES[1:], ids=["multi_gaussian", "sigmoid"])
+@beside_the_gaussian
 @pytest.mark.parametrize("order", [0, 1, 2, 3, 8])
-def test_other_families_in_float64_keep_the_stated_bounds(instruction_set, family, parameters, order):
+def test_the_others_in_float64_keep_the_stated_bounds(instruction_set, surrogate, order):
     """The bound of docs/accuracy.md is in units of 2^-53 of the terms' magnitudes: 4 at orders 0 and 1, then more."""
+    family, parameters = example(surrogate)
     rng = np.random.default_rng(7)
     x = np.concatenate([rng.uniform(-60, 60, 200), rng.uniform(-2, 2, 200)])
     computed = run_family(family, "f64", instruction_set, x, np.float64(1), parameters, order).tolist()
     for x_i, c in zip(x.tolist(), computed, strict=True):
-        exact, terms = exact_terms(family, x_i, parameters, order)
+        exact, terms = REFERENCES[surrogate].exact_in_mpmath(x_i, parameters, order)
         bound = (4 if order <= 1 else 2 * order + 6) * mpmath.mpf(2) ** -53 * terms + mpmath.mpf(2) ** -1073
         assert abs(c - exact) <= bound, (x_i, c, exact, float(abs(c - exact) / terms * 2**53))
 
 
-def exact_terms(family, x, parameters, order):
-    """g^(order)(x) in mpmath, and the sum of the magnitudes of its terms."""
-    x = mpmath.mpf(x)
-    if family == "sigmoid":
-        alpha = mpmath.mpf(parameters[0])
-        p = mpmath.exp(-alpha * abs(x))
-        # Eulerian numbers from their closed sum, independent of the recurrence in the kernels.
-        n = order + 1
-        numbers = [
-            sum((-1) ** j * mpmath.binomial(n + 1, j) * (k + 1 - j) ** n for j in range(k + 1)) for k in range(n)
-        ]
-        terms = [(-1) ** k * number * p**k for k, number in enumerate(numbers)]
-        factor = alpha**n * p / (1 + p) ** (order + 2) * (-mpmath.sign(x)) ** order
-        if order % 2:
-            # The root p = 1 is factored out; the magnitudes are of the remaining terms.
-            quotient = list(itertools.accumulate((-1) ** k * number for k, number in enumerate(numbers)))[:-1]
-            magnitudes = abs(factor) * (1 - p) * sum(abs(c) * p**k for k, c in enumerate(quotient))
-        else:
-            magnitudes = abs(factor) * sum(map(abs, terms))
-        return factor * sum(terms), magnitudes
-    total, magnitudes = mpmath.mpf(0), mpmath.mpf(0)
-    for w, mu, sigma in zip(parameters[::3], parameters[1::3], parameters[2::3], strict=True):
-        z = (x - mpmath.mpf(mu)) / mpmath.mpf(sigma)
-        g = mpmath.mpf(w) * mpmath.npdf(z) / mpmath.mpf(sigma) ** (order + 1)
-        total += (
-            (-1) ** order * mpmath.mpf(2) ** (-mpmath.mpf(order) / 2) * mpmath.hermite(order, z / mpmath.sqrt(2)) * g
-        )
-        magnitudes += hermite_bound(z, order) * abs(g)
-    return total, magnitudes
-
-
 @pytest.mark.parametrize("instruction_set", SETS)
-@pytest.mark.parametrize("family, parameters", EXAMPLES[1:], ids=["multi_gaussian", "sigmoid"])
+@beside_the_gaussian
 @pytest.mark.parametrize("order", [0, 1, 2])
 @pytest.mark.parametrize("name", HALVES)
-def test_every_half_of_the_other_families_is_rounded_once(instruction_set, family, parameters, order, name):
+def test_every_half_of_the_others_is_rounded_once(instruction_set, surrogate, order, name):
     dtype = HALVES[name]
+    family, parameters = example(surrogate)
     parameters = [float(np.float32(p)) for p in parameters]
     bits = np.arange(65536, dtype=np.uint16)
     x = bits.view(dtype)
     finite = np.isfinite(x.astype(np.float32))
     computed = run_family(family, name, instruction_set, bits, np.ones((), dtype).view(np.uint16), parameters, order)
     computed, wide = computed.view(dtype), x[finite].astype(np.longdouble)
-    if family == "sigmoid":
-        exact, terms = sigmoid_derivative(wide, *parameters, order)
-    else:
-        exact, terms = gaussian_mixture_derivative(wide, parameters, order)
+    exact, terms = REFERENCES[surrogate].exact(wide, parameters, order)
     # Where terms cancel to 2^-12 (order 0; else 2^-40) of their size, the error of float32 (float64) is visible.
     cancelled = 2.0 ** (-22 if order == 0 else -50) * np.abs(terms) / ulp(exact, dtype)
     assert np.all(error_in_ulp(computed[finite], exact, dtype) <= 0.51 + cancelled)
@@ -361,22 +337,21 @@ def test_every_half_of_the_other_families_is_rounded_once(instruction_set, famil
     assert np.all(np.isnan(computed[np.isnan(x.astype(np.float32))].astype(np.float32)))
 
 
-@pytest.mark.parametrize("family, parameters", EXAMPLES, ids=["gaussian", "multi_gaussian", "sigmoid"])
+@each_surrogate
 @pytest.mark.parametrize("dtype", ["bf16", "f32", "f64"])
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize("order", [0, 1, 2])
-def test_what_overflows_has_the_right_sign(family, parameters, dtype, instruction_set, order):
+def test_what_overflows_has_the_right_sign(surrogate, dtype, instruction_set, order):
     """The low part of a product may overflow with another sign, and so may each of three Gaussians."""
     kind = {"bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64}[dtype]
-    narrow = [p * 1e-10 if family == "gaussian_mixture" and k % 3 else p for k, p in enumerate(parameters)]
-    narrow = narrow if family == "gaussian_mixture" else [parameters[0] * 1e10]
+    family, narrow = example(surrogate, sigma=0.5e-10)
     x = (np.array([0.11, 0.3, 0.45]) * 1e-10).astype(kind)
     t = np.full(3, float(ml_dtypes.finfo(kind).max) / 4).astype(kind)
     as_bits = (lambda v: v.view(np.uint16)) if dtype == "bf16" else (lambda v: v)
     for scale in 1, -1:
         t_bits = as_bits((scale * t).astype(kind))
         computed = run_family(family, dtype, instruction_set, as_bits(x), t_bits, narrow, order).view(kind)
-        exact = [exact_terms(family, float(x_i), narrow, order)[0] * scale for x_i in x]
+        exact = [REFERENCES[surrogate].exact_in_mpmath(float(x_i), narrow, order)[0] * scale for x_i in x]
         np.testing.assert_array_equal(computed.astype(np.float64), [np.inf * float(mpmath.sign(e)) for e in exact])
 
 
@@ -417,9 +392,10 @@ def test_conversions_of_halves(name):
     np.testing.assert_array_equal(getattr(scalar, f"narrow_{name}")(floats).view(dtype).astype(np.float32), expected)
 
 
-@pytest.mark.parametrize("family, parameters", EXAMPLES, ids=["gaussian", "multi_gaussian", "sigmoid"])
-def test_the_scalar_functions_agree_with_the_kernels(family, parameters):
+@each_surrogate
+def test_the_scalar_functions_agree_with_the_kernels(surrogate):
     """The baseline kernels equal the scalar functions bit for bit."""
+    family, parameters = example(surrogate)
     rng = np.random.default_rng(4)
     x, t = (rng.standard_normal(1000).astype(np.float32) for _ in range(2))
     value, derivative = getattr(scalar, f"value_{family}_f32"), getattr(scalar, f"derivative_{family}")
@@ -428,9 +404,10 @@ def test_the_scalar_functions_agree_with_the_kernels(family, parameters):
     np.testing.assert_array_equal(second, run_family(family, "f32", "baseline", x, t, parameters, 2))
 
 
-@pytest.mark.parametrize("family, parameters", [EXAMPLES[0], EXAMPLES[2]], ids=["gaussian", "sigmoid"])
-def test_value_and_derivative_agree_at_order_0(family, parameters):
+@pytest.mark.parametrize("surrogate", of_one_term)
+def test_value_and_derivative_agree_at_order_0(surrogate):
     """The two implementations of order 0 are independent after q, and agree within the sum of their errors."""
+    family, parameters = example(surrogate)
     x = points(0.7, np.float64, 20_000)
     value, derivative = getattr(scalar, f"value_{family}_f64"), getattr(scalar, f"derivative_{family}")
     np.testing.assert_array_max_ulp(value(x, 1.0, parameters), derivative(x, 1.0, parameters, 0), maxulp=3)

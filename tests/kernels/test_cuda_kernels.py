@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from closed_form import multi_gaussian_parameters
 from half_bits import DTYPES, assert_same_bits, held, plain
+from references import REFERENCES
 from requirements import module_for_tests
 
 on_host, scalar = map(module_for_tests, ("spikegrad_cuda_on_host", "spikegrad_scalar"))
@@ -27,7 +28,12 @@ GAUSSIAN = [0.5, 0.0, 0.5]
 PARAMETERS = {
     "one": ("gaussian_mixture", GAUSSIAN, 0),
     "triple": ("gaussian_mixture", multi_gaussian_parameters(0.15, 6.0, 0.5, 0.5), 0),
-    "sigmoid": ("sigmoid", [4.0], 0),
+    **{
+        f"{name}_order_{order}": (r.family, r.operands(0.25, 0.5), order)
+        for name, r in REFERENCES.items()
+        if r.family != "gaussian_mixture"
+        for order in (0, 5)
+    },
     "beside_0": ("gaussian_mixture", [0.5, 0.25, 0.5], 0),
     "two": ("gaussian_mixture", [0.5, 0.25, 0.5, 1.0, -1.0, 2.0], 0),
     "two_of_which_one_counts": ("gaussian_mixture", [0.5, 0.0, 0.5, 0.0, -1.0, 2.0], 0),
@@ -38,7 +44,6 @@ PARAMETERS = {
     "one_order_1": ("gaussian_mixture", GAUSSIAN, 1),
     "triple_order_2": ("gaussian_mixture", multi_gaussian_parameters(0.15, 6.0, 0.5, 0.5), 2),
     "one_order_7": ("gaussian_mixture", GAUSSIAN, 7),
-    "sigmoid_order_5": ("sigmoid", [4.0], 5),
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from closed_form import multi_gaussian_parameters
 from half_bits import DTYPES, assert_same_bits, held, plain
+from references import REFERENCES
 from requirements import module_for_tests
 
 on_host, on_cpu = map(module_for_tests, ("spikegrad_cuda_on_host", "spikegrad_scalar"))
@@ -23,7 +24,7 @@ RESETS = {None: 0, "subtract": 1, "zero": 2}
 SURROGATES = {
     "one": ("gaussian_mixture", [0.5, 0.0, 0.5]),
     "triple": ("gaussian_mixture", multi_gaussian_parameters(0.15, 6.0, 0.5, 0.5)),
-    "sigmoid": ("sigmoid", [4.0]),
+    **{name: (r.family, r.operands(0.25, 0.5)) for name, r in REFERENCES.items() if r.family != "gaussian_mixture"},
     "beside_0": ("gaussian_mixture", [0.5, 0.25, 0.5]),
     "two": ("gaussian_mixture", [0.5, 0.25, 0.5, 1.0, -1.0, 2.0]),
     "steep_sigmoid": ("sigmoid", [2.0**110]),

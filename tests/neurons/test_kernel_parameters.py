@@ -237,5 +237,5 @@ def test_kernel_parameters_of_the_same_class_or_below_count(base):
 @pytest.mark.parametrize("family", ["gaussian", None, []], ids=repr)
 def test_an_unknown_family_is_named(family):
     own = derived(OwnKernel, kernel_parameters=lambda self, x: (family, ()))()
-    with pytest.raises(ValueError, match=r"Derived\.kernel_parameters .* 'gaussian_mixture', 'sigmoid', and names"):
+    with pytest.raises(ValueError, match=r"Derived\.kernel_parameters .* families 'gaussian_mixture', .*, and names"):
         layer(own)(CURRENT)

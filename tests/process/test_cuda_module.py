@@ -28,13 +28,21 @@ print(*["custom_call @spikegrad" in text(policy) for policy in (False, "auto", T
 def package(tmp_path):
     """A copy of the installed package, without its CUDA module."""
     ignored = shutil.ignore_patterns("_cuda.*.so", "__pycache__")
-    shutil.copytree(Path(spikegrad.__file__).parent, tmp_path / "spikegrad", ignore=ignored)
+    for file in (spikegrad.__file__, spikegrad._cpu.__file__):  # two folders in an editable installation
+        shutil.copytree(Path(file).parent, tmp_path / "spikegrad", ignore=ignored, dirs_exist_ok=True)
     return tmp_path
 
 
-def run(code, folder="/"):
-    start = "import sys; sys.path.insert(0, sys.argv[1])\n" if folder != "/" else "import sys\n"
-    command = [sys.executable, "-c", start + code, str(folder)]
+# An editable installation (`make check`) finds its modules by a hook that comes before sys.path.
+FROM_FOLDER = """
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "ScikitBuildRedirectingFinder"]
+sys.path.insert(0, sys.argv[1])
+"""
+
+
+def run(code, folder=""):
+    command = [sys.executable, "-c", (FROM_FOLDER if folder else "import sys\n") + code, str(folder)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 

@@ -5,6 +5,7 @@ Tests of the fused form run over this table. Its operands are the operands of th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,8 @@ class Reference:
         weighted: whether the first operand is a weight, for which 0 and negative numbers are allowed.
         cancels: whether terms of different sign add up to g.
         exact: `exact(x, operands, order)` in long double.
-        exact_in_mpmath: `exact_in_mpmath(x, operands)` of order 0, as lists of mpmath numbers.
+        exact_in_mpmath: `exact_in_mpmath(x, operands, order)` of one x in mpmath, by formulas that share nothing with
+            the kernels.
         bounds: the bound of order 0 in float32 for each `exponent`, in ulp of the sum of the terms' magnitudes.
             docs/accuracy.md derives it.
         roundings: how often one step of the recurrence of the higher orders rounds in float32.
@@ -41,7 +43,7 @@ class Reference:
     weighted: bool
     cancels: bool
     exact: Callable[[Any, Operands, int], ValueAndTerms]
-    exact_in_mpmath: Callable[[Any, Operands], ValueAndTerms]
+    exact_in_mpmath: Callable[[float, Operands, int], ValueAndTerms]
     bounds: dict[str, float]
     roundings: int
     reach: tuple[float, float, float]
@@ -60,23 +62,34 @@ def _mixture(x: Any, operands: Operands, order: int) -> ValueAndTerms:
     return value, terms
 
 
-def _mixture_in_mpmath(x: Any, operands: Operands) -> ValueAndTerms:
-    terms = [
-        [mpmath.mpf(float(w)) * mpmath.npdf(mpmath.mpf(v), float(mu), float(sigma)) for v in x.tolist()]
-        for w, mu, sigma in zip(operands[::3], operands[1::3], operands[2::3], strict=True)
-    ]
-    return [mpmath.fsum(each) for each in zip(*terms)], [mpmath.fsum(each, absolute=True) for each in zip(*terms)]
+def _mixture_in_mpmath(x: float, operands: Operands, order: int) -> ValueAndTerms:
+    value, magnitudes = mpmath.mpf(0), mpmath.mpf(0)
+    for w, mu, sigma in zip(*[map(mpmath.mpf, map(float, operands))] * 3, strict=True):
+        z = (mpmath.mpf(x) - mu) / sigma
+        g = w * mpmath.npdf(z) / sigma ** (order + 1)
+        root = mpmath.sqrt(2)
+        value += (-1) ** order * root**-order * mpmath.hermite(order, z / root) * g
+        # The sum of the magnitudes of He_n's terms is i^-n He_n(i |z|).
+        magnitudes += abs(root**-order * mpmath.hermite(order, mpmath.mpc(0, abs(z)) / root)) * abs(g)
+    return value, magnitudes
 
 
 def _sigmoid(x: Any, operands: Operands, order: int) -> ValueAndTerms:
     return closed_form.sigmoid_derivative(x, operands[0], order)
 
 
-def _sigmoid_in_mpmath(x: Any, operands: Operands) -> ValueAndTerms:
-    alpha = mpmath.mpf(float(operands[0]))
-    powers = [mpmath.exp(-alpha * abs(mpmath.mpf(v))) for v in x.tolist()]
-    values = [alpha * p / (1 + p) ** 2 for p in powers]
-    return values, values
+def _sigmoid_in_mpmath(x: float, operands: Operands, order: int) -> ValueAndTerms:
+    alpha, n = mpmath.mpf(float(operands[0])), order + 1
+    p = mpmath.exp(-alpha * abs(mpmath.mpf(x)))
+    # Eulerian numbers from their closed sum, independent of the recurrence in the kernels.
+    numbers = [sum((-1) ** j * mpmath.binomial(n + 1, j) * (k + 1 - j) ** n for j in range(k + 1)) for k in range(n)]
+    signed = [(-1) ** k * number for k, number in enumerate(numbers)]
+    factor = alpha**n * p / (1 + p) ** (n + 1) * (-mpmath.sign(x)) ** order
+    if order % 2:
+        # The root p = 1 is factored out; the magnitudes are of the remaining terms.
+        signed, factor = list(itertools.accumulate(signed))[:-1], factor * (1 - p)
+    terms = [c * p**k for k, c in enumerate(signed)]
+    return factor * sum(terms), abs(factor) * sum(map(abs, terms))
 
 
 REFERENCES = {

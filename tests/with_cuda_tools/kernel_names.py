@@ -2,7 +2,8 @@
 
 DTYPES = ("Float16", "BFloat16", "float", "double")
 BYTES = {"Float16": 2, "BFloat16": 2, "float": 4, "double": 8}
-FAMILIES = ("GaussianMixture", "Sigmoid")
+# For each family the numbers of terms that have a kernel of their own at order 0.
+FAMILIES = {"GaussianMixture": (1, 3), "Sigmoid": (1,)}
 # Template arguments: whether the charge comes first, the reset (none, subtract, zero), whether its spike is detached.
 RULES = [
     f"StaticRule<{charge_first}, (Reset){reset}, {detached}>"
@@ -30,7 +31,9 @@ def cotangent_kernel(dtype, form, family="GaussianMixture", rule=DEFAULT_RULE):
 
 
 SPIKE = of_every_type("spike", ())
-GRADIENT = of_every_type("surrogate_gradient", ("GaussianMixture", "1"), ("GaussianMixture", "3"), ("Sigmoid", "1"))
+GRADIENT = of_every_type(
+    "surrogate_gradient", *((family, str(terms)) for family, numbers in FAMILIES.items() for terms in numbers)
+)
 DERIVATIVE = of_every_type("surrogate_derivative", *((family,) for family in FAMILIES))
 ELEMENTWISE = SPIKE | GRADIENT | DERIVATIVE
 # {kernel: (dtype, form)} for kernels that know their rule at compile time.
