@@ -12,6 +12,7 @@
 #   make docs      build the documentation site in out/docs, and check every link and page
 #   make gallery   draw each surrogate for docs/gallery.md
 #   make gpu-dry-run  run the GPU check on a CPU with tiny sizes: its selections, time limits and report (1 minute)
+#   make wheel     build, audit and test the wheels of a release in dist: CPython 3.11, and 3.12 and newer, for glibc 2.17
 #   make installs  check builds: rejected compiler flags, each Python's jaxlib, a read-only source tree
 #   make versions  run the test suite on the oldest supported and the newest jax
 #   make policies  test the primitives' rules with the default kernel policy, and sharding and threads without kernels
@@ -23,7 +24,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo check test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies environments asan tsan clang clean
+.PHONY: demo check test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies wheel environments asan tsan clang clean
 
 comma := ,
 
@@ -253,5 +254,51 @@ tsan: .venv/main/done .venv/tsan/done
 clang: .venv/main/done .venv/clang/done
 	PYTHONPATH=.venv/clang/site $(RUN) $(PYTEST) tests/kernels/test_accuracy.py tests/kernels/test_handlers.py tests/spike/test_contract.py
 
+# The wheels of a release. zig compiles and links for glibc 2.17, and carries its own libc++, so the modules need no
+# library but glibc. nvcc compiles its host code with g++. nanobind doesn't include cstdio, which libc++ needs.
+ZIG := $(CURDIR)/.venv/release/bin/python -m ziglang c++ -target x86_64-linux-gnu.2.17
+MANYLINUX := manylinux_2_17_x86_64
+
+.venv/release/done: pyproject.toml
+	test -n "$(PYTHON312)" || { echo "needs Python 3.12"; exit 1; }
+	rm -rf $(@D) && "$(PYTHON312)" -m venv $(@D)
+	$(@D)/bin/python $(PIP) $$($(@D)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["release"])')
+	touch $@
+
+# From the source distribution, so that it is complete. The second wheel takes the CUDA kernels of the first.
+release-wheel = CXX="$(ZIG)" CXXFLAGS="-include cstdio" CUDAHOSTCXX=g++ SPIKEGRAD_CUDA=ON .venv/build-$(1)/bin/python $(PIP:install=wheel) \
+	--no-build-isolation --no-deps --wheel-dir build/release -Cbuild-dir=$(CURDIR)/build/release-$(1) $(2) dist/*.tar.gz
+
+dist/done: .venv/release/done .venv/build-3.11/done .venv/build-3.13/done $(SOURCES)
+	rm -rf dist build/release*
+	.venv/release/bin/python -m build --sdist --outdir dist . > /dev/null
+	$(call release-wheel,3.11,)
+	$(call release-wheel,3.13,-Ccmake.define.SPIKEGRAD_CUDA_KERNELS=$(CURDIR)/build/release-3.11/libspikegrad_kernels_cuda.a)
+	PATH="$(CURDIR)/.venv/release/bin:$$PATH" .venv/release/bin/auditwheel repair --plat $(MANYLINUX) --wheel-dir dist build/release/*.whl
+	.venv/release/bin/abi3audit --strict --verbose dist/*abi3*.whl
+	.venv/release/bin/check-wheel-contents dist/*.whl
+	.venv/release/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	for wheel in dist/*.whl; do test $$(stat -c %s $$wheel) -le 8000000 || { echo "$$wheel has more than 8 MB"; exit 1; }; done
+	touch $@
+
+# Each wheel in a fresh environment, with no compiler on PATH: $(call from-wheel,python,tag,jax).
+define from-wheel
+.venv/from-wheel-$(1)/done: dist/done
+	rm -rf $$(@D) && "$$(PYTHON$(subst .,,$(1)))" -m venv $$(@D)
+	PATH="$$(CURDIR)/$$(@D)/bin" $$(@D)/bin/python $$(PIP) "$$$$(echo dist/*$(2)*.whl)[test]" $(3)
+	touch $$@
+wheel-$(1): .venv/from-wheel-$(1)/done
+	PATH="$$(CURDIR)/.venv/from-wheel-$(1)/bin" .venv/from-wheel-$(1)/bin/python $$(PYTEST) tests/spike tests/neurons tests/process
+endef
+$(eval $(call from-wheel,3.11,cp311,jax==0.8.0 jaxlib==0.8.0))
+$(eval $(call from-wheel,3.12,abi3,))
+$(eval $(call from-wheel,3.13,abi3,))
+WHEEL_TESTS := wheel-3.11 wheel-3.12 wheel-3.13
+.PHONY: $(WHEEL_TESTS)
+$(WHEEL_TESTS): export SPIKEGRAD_REQUIRE_CUDA := 1
+$(WHEEL_TESTS): export SPIKEGRAD_ONE_SURROGATE := 1
+$(WHEEL_TESTS): export XLA_FLAGS := --xla_backend_optimization_level=0
+wheel: $(WHEEL_TESTS)
+
 clean:
-	rm -rf .venv build out
+	rm -rf .venv build dist out
