@@ -12,6 +12,8 @@
 #   make docs      build the documentation site in out/docs, and check every link and page
 #   make gallery   draw each surrogate for docs/gallery.md
 #   make gpu-dry-run  run the GPU check on a CPU with tiny sizes: its selections, time limits and report (1 minute)
+#   make fuzz      call every FFI handler at random, 100,000 times (half an hour; CALLS=n)
+#   make soak      run random operations in threads for five minutes, and check results and memory (SOAK_SECONDS=n)
 #   make wheel     build, audit and test the wheels of a release in dist: CPython 3.11, and 3.12 and newer, for glibc 2.17
 #   make installs  check builds: rejected compiler flags, each Python's jaxlib, a read-only source tree
 #   make versions  run the test suite on the oldest supported and the newest jax
@@ -24,7 +26,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo check test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies wheel environments asan tsan clang clean
+.PHONY: demo check test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies fuzz soak wheel environments asan tsan clang clean
 
 comma := ,
 
@@ -222,6 +224,15 @@ versions: .venv/oldest/done .venv/newest/done
 policies: .venv/main/done
 	SPIKEGRAD_KERNELS=auto $(RUN) $(PYTEST) -m each_policy
 	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) tests/spike/test_partitioning.py tests/process/test_threads.py
+
+# Call n alone: $(RUN) tests/fuzz/handlers.py --first n --calls 1
+CALLS ?= 100000
+fuzz: .venv/main/done
+	$(RUN) tests/fuzz/handlers.py --calls $(CALLS)
+
+SOAK_SECONDS ?= 300
+soak: .venv/main/done
+	$(RUN) tests/fuzz/soak.py --seconds $(SOAK_SECONDS)
 
 # Installation waits for the network and for one core. So CI creates two environments at a time (make -j2).
 environments: .venv/check/done .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done \
