@@ -15,6 +15,8 @@
 #   make fuzz      call every FFI handler at random, 100,000 times (half an hour; CALLS=n)
 #   make soak      run random operations in threads for five minutes, and check results and memory (SOAK_SECONDS=n)
 #   make wheel     build, audit and test the wheels of a release in dist: CPython 3.11, and 3.12 and newer, for glibc 2.17
+#   make release-check  everything that must hold before a release: tests, wheels, site, versions, changelog, age of the figures
+#   make gpu-check check an installation on a GPU: tests, time, report in out/gpu_check; fails without a GPU
 #   make installs  check builds: rejected compiler flags, each Python's jaxlib, a read-only source tree
 #   make versions  run the test suite on the oldest supported and the newest jax
 #   make policies  test the primitives' rules with the default kernel policy, and sharding and threads without kernels
@@ -26,7 +28,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo check test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies fuzz soak wheel environments asan tsan clang clean
+.PHONY: demo check test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies fuzz soak wheel release-check gpu-check environments asan tsan clang clean
 
 comma := ,
 
@@ -180,6 +182,15 @@ installs: .venv/main/done .venv/build-3.11/done
 gpu-dry-run: .venv/main/done
 	$(RUN) -m benchmarks.gpu_check --dry-run --out out/gpu_dry_run
 
+# With jax's CUDA plugin beside the packages of .venv/main.
+.venv/gpu/done: .venv/main/done
+	rm -rf $(@D)
+	$(RUN) $(PIP) --no-compile --target $(@D)/site "jax[cuda13]==0.10.2"
+	touch $@
+
+gpu-check: .venv/gpu/done
+	PYTHONPATH=.venv/gpu/site $(RUN) -m benchmarks.gpu_check --wheel $$(ls .venv/wheel-3.11/*.whl) --out out/gpu_check
+
 bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
 
@@ -310,6 +321,10 @@ $(WHEEL_TESTS): export SPIKEGRAD_REQUIRE_CUDA := 1
 $(WHEEL_TESTS): export SPIKEGRAD_ONE_SURROGATE := 1
 $(WHEEL_TESTS): export XLA_FLAGS := --xla_backend_optimization_level=0
 wheel: $(WHEEL_TESTS)
+
+# The tests, the wheels and their tests, the site, then the points that only a release must meet.
+release-check: lint test wheel docs
+	$(RUN) tests/release/check.py
 
 clean:
 	rm -rf .venv build dist out
