@@ -186,7 +186,7 @@ gpu-dry-run: .venv/main/done
 # With jax's CUDA plugin beside the packages of .venv/main.
 .venv/gpu/done: .venv/main/done
 	rm -rf $(@D)
-	$(RUN) $(PIP) --no-compile --target $(@D)/site "jax[cuda13]==0.10.2"
+	$(RUN) $(PIP) --target $(@D)/site "jax[cuda13]==0.10.2"
 	touch $@
 
 gpu-check: .venv/gpu/done
