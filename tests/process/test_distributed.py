@@ -12,8 +12,8 @@ import pytest
 pytestmark = pytest.mark.host_only
 
 PROGRAM = """
-import json, os, sys
-import jax, jax.numpy as jnp, numpy as np
+import json, sys
+import jax, numpy as np
 number, count, port = map(int, sys.argv[1:])
 if count > 1:
     jax.distributed.initialize(f"localhost:{port}", count, number)
@@ -46,12 +46,13 @@ inputs = jax.make_array_from_process_local_data(over_batch, inputs[:, rows])
 weights, decay = (jax.make_array_from_process_local_data(everywhere, value) for value in (weights, decay))
 compiled = step.lower(weights, decay, inputs).compile()
 value, weights, decay = compiled(weights, decay, inputs)
-layer = jax.jit(lambda current: spikegrad.lif(current, 0.9, 1.0))
-current = jax.jit(jnp.copy)(inputs)
-spikes = layer.lower(current).compile()
+layer = jax.jit(lambda current: spikegrad.lif(current, 0.9, 1.0)).lower(inputs).compile()
 print(json.dumps({
-    "value": float(value), "weights": np.asarray(weights).tolist(), "decay": np.asarray(decay).tolist(),
-    "collectives": sorted(set(COLLECTIVE.findall(compiled.as_text()))), "of_layer": sorted(set(COLLECTIVE.findall(spikes.as_text()))),
+    "value": float(value),
+    "weights": np.asarray(weights).tolist(),
+    "decay": np.asarray(decay).tolist(),
+    "collectives": sorted(set(COLLECTIVE.findall(compiled.as_text()))),
+    "of_layer": sorted(set(COLLECTIVE.findall(layer.as_text()))),
     "kernels": compiled.as_text().count('custom_call_target="spikegrad'),
 }))
 """
