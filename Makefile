@@ -44,8 +44,7 @@ SOURCES := $(shell find csrc python cmake tests/csrc -type f -not -name '*.pyc')
 BUILD_NEEDS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 # The same compiler packages as a build with SPIKEGRAD_CUDA=wheels (pyproject.toml).
 CUDA_NEEDS := $(foreach package,cuda-nvcc cuda-crt nvvm cuda-runtime cuda-cccl,"nvidia-$(package)==13.0.*")
-# --no-compile: most modules of most packages are never imported.
-PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := -m pip install --quiet --disable-pip-version-check
 
 # .venv/build-V has all requirements for a wheel for Python V. .venv/wheel-V/done marks that wheel. The 3.11 wheel contains
 # the test modules. The 3.13 wheel takes its CUDA kernels from the 3.11 build, and of the test modules contains only the
@@ -104,7 +103,7 @@ WITH_HEADERS := PYTHONPATH=$(CURDIR)/.venv/check/headers
 	$(@D)/bin/python -c '$(BUILD_NEEDS)' > $(@D)/build.txt
 	grep '^jaxlib' $(@D)/build.txt > $(@D)/headers.txt
 	{ grep -v '^jaxlib' $(@D)/build.txt; $(@D)/bin/python -c '$(CHECK_NEEDS)'; } > $(@D)/requirements.txt
-	rm -rf $(@D)/headers && $(@D)/bin/python $(PIP) --no-deps --target $(@D)/headers -r $(@D)/headers.txt
+	rm -rf $(@D)/headers && $(@D)/bin/python $(PIP) --no-deps --no-compile --target $(@D)/headers -r $(@D)/headers.txt
 	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt pybind11 cmake ninja jax==0.10.2 jaxlib==0.10.2
 	$(WITH_HEADERS) $(@D)/bin/python $(PIP) --no-deps --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
 	  -Ccmake.define.SPIKEGRAD_CUDA=OFF -Ccmake.define.SPIKEGRAD_TESTING=ON -Cbuild.targets=_cpu -Cinstall.components=_cpu \
@@ -153,7 +152,7 @@ libraries: .venv/libraries/done .venv/libraries-newest/done
 # of CPU builds.
 .venv/torch/done: .venv/main/done pyproject.toml
 	rm -rf $(@D)
-	$(RUN) $(PIP) --no-deps --target $(@D)/site $$(sed -n 's/^torch-libraries = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
+	$(RUN) $(PIP) --no-deps --no-compile --target $(@D)/site $$(sed -n 's/^torch-libraries = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 	touch $@
 
 torch: .venv/torch/done
@@ -163,7 +162,7 @@ torch: .venv/torch/done
 # XLA:GPU without a GPU. It needs ptxas and libdevice from the compiler's wheels, and no other CUDA library.
 .venv/cuda/done: .venv/main/done pyproject.toml
 	rm -rf $(@D)
-	$(RUN) $(PIP) --no-deps --target $(@D)/site jax-cuda13-pjrt==0.10.2 jax-cuda13-plugin==0.10.2 \
+	$(RUN) $(PIP) --no-deps --no-compile --target $(@D)/site jax-cuda13-pjrt==0.10.2 jax-cuda13-plugin==0.10.2 \
 	  $(filter %nvcc==13.0.*" %nvvm==13.0.*",$(CUDA_NEEDS)) nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51 \
 	  auditwheel==6.8.2 pyelftools==0.33
 	touch $@
@@ -186,7 +185,7 @@ gpu-dry-run: .venv/main/done
 # With jax's CUDA plugin beside the packages of .venv/main.
 .venv/gpu/done: .venv/main/done
 	rm -rf $(@D)
-	$(RUN) $(PIP) --target $(@D)/site "jax[cuda13]==0.10.2"
+	$(RUN) $(PIP) --no-compile --target $(@D)/site "jax[cuda13]==0.10.2"
 	touch $@
 
 gpu-check: .venv/gpu/done
