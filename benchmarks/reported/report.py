@@ -335,7 +335,7 @@ def _sections(results: Results) -> Iterator[str]:
         yield _targets(results)
     yield (
         "Times are medians over interleaved rounds.\n\n"
-        f"- `{AUTO}`: spikegrad with its default policy, which calls a kernel only where it is not slower.\n"
+        f"- `{AUTO}`: spikegrad with its default policy: the kernel where it was faster in most models.\n"
         f"- `{KERNELS}`: with `spikegrad.kernels(True)`, which always calls the kernel.\n"
         f"- `{FUSED}`: with `spikegrad.kernels(False)`, plain HLO that XLA fuses with the operations around it.\n"
         f"- `{FORMULA}`: the formula, written as a `jax.custom_vjp`.\n"

@@ -25,7 +25,7 @@ from spikegrad.fused import UNROLLED_STEPS
 from spikegrad.jax_versions import set_user_context
 
 Policy = bool | Literal["auto"]
-"""True: the kernel wherever there is one. False: never. "auto": where it was measured to be no slower."""
+"""True: the kernel wherever there is one. False: never. "auto": where it was faster in most measured models."""
 
 Operation = Literal["spike", "spike_derivative", "lif"]
 
@@ -64,8 +64,8 @@ def use_kernels(policy: Policy) -> None:
     `SPIKEGRAD_KERNELS` sets the policy from the start: `auto`, `1` or `0`.
 
     Args:
-        policy: `"auto"`, the default, calls a kernel where it was measured to be no slower than the fused form, the
-            same mathematics in plain HLO that XLA fuses with the operations around it. True calls the kernel wherever
+        policy: `"auto"`, the default, calls a kernel where it was faster in most measured models than the fused
+            form, the same mathematics in plain HLO that XLA fuses with the operations around it. True calls the kernel wherever
             there is one: for float16, bfloat16, float32 and float64 with scalar parameters. It gives the same bits on
             CPUs with fused multiply-add and on GPUs. TPUs have no kernels. False never calls one.
 

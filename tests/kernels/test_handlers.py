@@ -54,7 +54,7 @@ def test_wrong_results(out, message):
 def test_wrong_dtypes_of_x(dtype):
     x = np.ones((2, 3)).astype(dtype)
     for f in (lambda: call("spikegrad.heaviside.v1", like(x), x), lambda: derivative(x=x, t=x)):
-        with pytest.raises(Exception, match=r"x must have one of the dtypes f16 bf16 f32 .*, and is") as error:
+        with pytest.raises(Exception, match="x must have one of the dtypes f16 bf16 f32 f64, and is") as error:
             f()
         assert "INVALID_ARGUMENT" in str(error.value)
 

@@ -46,9 +46,10 @@ def module_for_tests(name):
 def library_for_tests(name):
     """The path of a shared library that is installed beside the test modules. If it is missing, skip the whole file."""
     found = [path for folder in sys.path if (path := Path(folder, name)).exists()]
-    if not found and not is_required(TEST_MODULES):
-        pytest.skip(NO_TEST_MODULES, allow_module_level=True)
-    return found[0]
+    if found:
+        return found[0]
+    assert not is_required(TEST_MODULES), f"{name} is in no folder of sys.path"
+    pytest.skip(NO_TEST_MODULES, allow_module_level=True)
 
 
 GPU = "SPIKEGRAD_REQUIRE_GPU"  # set by benchmarks/gpu_check.py
