@@ -65,9 +65,9 @@ def use_kernels(policy: Policy) -> None:
 
     Args:
         policy: `"auto"`, the default, calls a kernel where it was faster in most measured models than the fused
-            form, the same mathematics in plain HLO that XLA fuses with the operations around it. True calls the kernel wherever
-            there is one: for float16, bfloat16, float32 and float64 with scalar parameters. It gives the same bits on
-            CPUs with fused multiply-add and on GPUs. TPUs have no kernels. False never calls one.
+            form, the same mathematics in plain HLO that XLA fuses with the operations around it. True calls the kernel
+            wherever there is one: for float16, bfloat16, float32 and float64 with scalar parameters. It gives the same
+            bits on CPUs with fused multiply-add and on GPUs. TPUs have no kernels. False never calls one.
 
     Raises:
         ValueError: `policy` is none of these.
