@@ -11,13 +11,11 @@ if(NOT CMAKE_CUDA_ARCHITECTURES AND "$ENV{CUDAARCHS}" STREQUAL "")
 endif()
 enable_language(CUDA)
 
-# The kernels take most of the build's time and don't depend on the version of Python. So a build for a second Python can
-# use the library of the first one.
-set(SPIKEGRAD_CUDA_KERNELS "" CACHE FILEPATH "libspikegrad_kernels_cuda.a of another build, instead of compiling the CUDA kernels")
-if(SPIKEGRAD_CUDA_KERNELS)
-  add_library(spikegrad_kernels_cuda STATIC IMPORTED)
-  set_target_properties(spikegrad_kernels_cuda PROPERTIES
-    IMPORTED_LOCATION "${SPIKEGRAD_CUDA_KERNELS}" IMPORTED_LINK_INTERFACE_LANGUAGES CUDA)
+if(SPIKEGRAD_LIBRARIES)
+  import_library(spikegrad_kernels_cuda)
+  set_target_properties(spikegrad_kernels_cuda PROPERTIES IMPORTED_LINK_INTERFACE_LANGUAGES CUDA)
+  import_library(spikegrad_cuda)
+  target_link_libraries(spikegrad_cuda INTERFACE spikegrad_handlers)
 else()
   # No automatic contraction here either, so that a GPU and a CPU with FMA give equal bits.
   add_library(spikegrad_kernels_cuda STATIC ${SPIKEGRAD_CUDA_SOURCES})
@@ -30,14 +28,17 @@ else()
   endif()
   set_target_properties(spikegrad_kernels_cuda PROPERTIES
     CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden CUDA_EXTENSIONS OFF CUDA_STANDARD_REQUIRED ON)
+  add_library(spikegrad_cuda STATIC csrc/cuda/spike_handlers.cc csrc/cuda/layer_handlers.cc)
+  target_link_libraries(spikegrad_cuda PUBLIC spikegrad_handlers)
+  target_include_directories(spikegrad_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 endif()
+target_link_libraries(spikegrad_cuda INTERFACE spikegrad_kernels_cuda)
 
 # Link a static CUDA runtime: the module can then be imported without a driver, and beside any version of jax's runtime.
-nanobind_add_module(_cuda STABLE_ABI FREE_THREADED NB_STATIC NB_SUPPRESS_WARNINGS
-  csrc/cuda/module.cc csrc/cuda/spike_handlers.cc csrc/cuda/layer_handlers.cc)
+nanobind_add_module(_cuda STABLE_ABI FREE_THREADED NB_STATIC NB_SUPPRESS_WARNINGS csrc/cuda/module.cc)
 set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
 list(JOIN CMAKE_CUDA_ARCHITECTURES ", " architectures)
 target_compile_definitions(_cuda PRIVATE SPIKEGRAD_CUDA_ARCHITECTURES="${architectures}")
 target_include_directories(_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
-target_link_libraries(_cuda PRIVATE spikegrad_handlers spikegrad_kernels_cuda)
+target_link_libraries(_cuda PRIVATE spikegrad_cuda)
 install(TARGETS _cuda LIBRARY DESTINATION spikegrad COMPONENT _cuda)

@@ -1,6 +1,7 @@
-"""Eight CPU devices for the partitioning tests, and the switch to 64 bits."""
+"""Eight CPU devices for the partitioning tests, the switch to 64 bits, and `--cases`."""
 
 import os
+import random
 
 # Set before any import of jax.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -8,6 +9,27 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 import families
 import jax
 import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--cases", type=int, help="run at most this many cases of each test, drawn at random, always the same"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    at_most = config.getoption("--cases")
+    if at_most is None:
+        return
+    tests = {}
+    for item in items:
+        tests.setdefault(item.nodeid.split("[")[0], []).append(item)
+    # Not every n-th case, because that could always be a case of the same parameter.
+    kept = {
+        item for name, cases in tests.items() for item in random.Random(name).sample(cases, min(at_most, len(cases)))
+    }
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 Operands, results and attributes are random. Half of the calls are valid and must not fail. Of these the step, the
 derivatives and the layers must return what NumPy computes; of a layer's tangents and cotangents only the shapes are
 known here. The other calls have one to three random changes, and may fail with INVALID_ARGUMENT. Calls run in processes
-of their own, so a crash is reported with the number of its call.
+of their own, so a crash is reported with the numbers of the calls of its program.
 
     python tests/fuzz/handlers.py --calls 100000
-    python tests/fuzz/handlers.py --first 12345 --calls 1      # this call again
+    python tests/fuzz/handlers.py --numbers 12345      # this call again
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ sys.path.append(str(Path(__file__).parents[1] / "support"))
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 OTHER_DTYPES = ("int32", "uint8", "bool", "complex64", "int64", "float8_e4m3fn")
-CHUNK = 500
+CHUNK = 1000
 """Calls in one process. Each call compiles a program, and the programs stay in memory."""
+
+VALID_CALLS = 25
+"""Valid calls in one program, since compiling takes most of the time. A changed call has its own program, because its
+error ends the program."""
 
 TIME_LIMIT = 600
 """Seconds for a chunk, so that a hang is a failure."""
@@ -205,20 +209,30 @@ def made(seed: int, number: int) -> Call:
     return call
 
 
-def outcome(call: Call) -> str:
-    """Run a call and check it. Returns what came out."""
+def outcomes(calls: list[Call]) -> list[str]:
+    """Run calls in one program and check them. Returns what came out of each."""
     import jax
 
-    shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.results]
-    f = jax.ffi.ffi_call(call.target, shapes)
+    def program(operands: list[list[jax.Array]]) -> list[Any]:
+        return [
+            jax.ffi.ffi_call(call.target, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.results])(
+                *own, **call.attributes
+            )
+            for call, own in zip(calls, operands, strict=True)
+        ]
+
     try:
-        found = jax.block_until_ready(jax.jit(lambda *operands: f(*operands, **call.attributes))(*call.operands))
+        found = jax.block_until_ready(jax.jit(program)([call.operands for call in calls]))
     except Exception as error:
         text = str(error)
         is_clear = "INVALID_ARGUMENT" in text or "Wrong number of" in text or "ailed to decode" in text
-        if not (call.changed and is_clear):
+        if not (is_clear and all(call.changed for call in calls)):
             raise
-        return "errors"
+        return ["errors"] * len(calls)
+    return [compared(call, results) for call, results in zip(calls, found, strict=True)]
+
+
+def compared(call: Call, found: list[Any]) -> str:
     if call.changed or call.expected is None:
         return "other results"
     for got, want in zip(found, call.expected(), strict=True):
@@ -231,48 +245,58 @@ def outcome(call: Call) -> str:
     return "equal to NumPy"
 
 
-def run_chunk(seed: int, first: int, calls: int, progress: Path) -> None:
+def run_in_this_process(seed: int, numbers: list[int], progress: Path | None) -> None:
     import jax
     import spikegrad  # noqa: F401  (registers the targets)
 
     jax.config.update("jax_enable_x64", True)
+    calls = {number: made(seed, number) for number in numbers}
+    valid = [number for number in numbers if not calls[number].changed]
+    programs = [[number] for number in numbers if calls[number].changed]
+    programs += [valid[i : i + VALID_CALLS] for i in range(0, len(valid), VALID_CALLS)]
     counts: Counter[str] = Counter()
-    for number in range(first, first + calls):
-        progress.write_text(str(number))
-        counts[outcome(made(seed, number))] += 1
+    for program in programs:
+        if progress:
+            progress.write_text(" ".join(map(str, program)))
+        counts.update(outcomes([calls[number] for number in program]))
     print(*(f"{what}={count}" for what, count in counts.items()), sep="\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=100_000)
-    parser.add_argument("--first", type=int, default=0, help="the number of the first call")
+    parser.add_argument("--numbers", type=int, nargs="+", metavar="N", help="only these calls, in this process")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--chunk", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--progress", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.chunk:
-        run_chunk(arguments.seed, arguments.first, arguments.calls, arguments.chunk)
+    if arguments.numbers:
+        run_in_this_process(arguments.seed, arguments.numbers, arguments.progress)
         return
 
     from tqdm import tqdm
 
     counts: Counter[str] = Counter()
-    end = arguments.first + arguments.calls
     with tempfile.TemporaryDirectory() as folder, tqdm(total=arguments.calls, unit="call") as bar:
 
         def chunk(first: int) -> tuple[int, subprocess.CompletedProcess[str], str]:
-            calls, progress = min(CHUNK, end - first), Path(folder, str(first))
-            options = {"seed": arguments.seed, "first": first, "calls": calls, "chunk": progress}
-            command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
+            numbers = [str(number) for number in range(first, min(first + CHUNK, arguments.calls))]
+            progress = Path(folder, str(first))
+            command = [
+                sys.executable,
+                __file__,
+                f"--seed={arguments.seed}",
+                f"--progress={progress}",
+                "--numbers",
+                *numbers,
+            ]
             result = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=TIME_LIMIT)
-            return calls, result, progress.read_text() if progress.exists() else str(first)
+            return len(numbers), result, progress.read_text() if progress.exists() else " ".join(numbers)
 
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            for calls, result, number in pool.map(chunk, range(arguments.first, end, CHUNK)):
+            for calls, result, running in pool.map(chunk, range(0, arguments.calls, CHUNK)):
                 if result.returncode:
                     pool.shutdown(wait=False, cancel_futures=True)
-                    again = f"--seed {arguments.seed} --first {number} --calls 1"
-                    sys.exit(f"exit status {result.returncode} at call {number}; again with {again}")
+                    sys.exit(f"exit status {result.returncode}; again with --seed {arguments.seed} --numbers {running}")
                 for pair in result.stdout.splitlines():
                     what, count = pair.split("=")
                     counts[what] += int(count)
