@@ -12,7 +12,7 @@
 #   make docs      build the documentation site in out/docs, and check every link and page
 #   make gallery   draw each surrogate for docs/gallery.md
 #   make gpu-dry-run  run the GPU check on a CPU with tiny sizes: its selections, time limits and report (1 minute)
-#   make fuzz      call every FFI handler at random, 100,000 times (half an hour; CALLS=n)
+#   make fuzz      call every FFI handler at random, 100,000 times (15 minutes; CALLS=n)
 #   make soak      run random operations in threads for five minutes, and check results and memory (SOAK_SECONDS=n)
 #   make wheel     build, audit and test the wheels of a release in dist: CPython 3.11, and 3.12 and newer, for glibc 2.17
 #   make release-check  everything that must hold before a release: tests, wheels, site, versions, changelog, age of the figures
@@ -20,7 +20,7 @@
 #   make installs  check builds: rejected compiler flags, each Python's jaxlib, a read-only source tree
 #   make versions  run the test suite on the oldest supported and the newest jax
 #   make policies  test the primitives' rules with the default kernel policy, and sharding and threads without kernels
-#   make asan      run the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make asan      run the kernel tests and 10,000 random calls under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan      run the threading tests under ThreadSanitizer
 #   make clang     build and test with clang++ (must be installed)
 
@@ -47,7 +47,7 @@ CUDA_NEEDS := $(foreach package,cuda-nvcc cuda-crt nvvm cuda-runtime cuda-cccl,"
 PIP := -m pip install --quiet --disable-pip-version-check
 
 # .venv/build-V has all requirements for a wheel for Python V. .venv/wheel-V/done marks that wheel. The 3.11 wheel contains
-# the test modules. The 3.13 wheel links the libraries of the 3.11 build, and of the test modules contains only the profiler's
+# the test modules. The 3.13 wheel has the kernels of the 3.11 build, and of the test modules contains only the profiler's
 # recorder.
 .venv/build-%/done: pyproject.toml
 	python=$(PYTHON$(subst .,,$*)); test -n "$$python" || { echo "needs Python $*"; exit 1; }; "$$python" -m venv $(@D)
@@ -63,7 +63,7 @@ build-wheel = rm -rf $(1) && SPIKEGRAD_CUDA=$(4) .venv/build-$(2)/bin/python -m 
 	$(call build-wheel,$(@D),3.11,,ON)
 
 .venv/wheel-3.13/done: .venv/build-3.13/done .venv/wheel-3.11/done
-	$(call build-wheel,$(@D),3.13,-Ccmake.define.SPIKEGRAD_LIBRARIES=$(CURDIR)/build/wheel-3.11 \
+	$(call build-wheel,$(@D),3.13,-Ccmake.define.SPIKEGRAD_KERNELS=$(CURDIR)/build/wheel-3.11 \
 	  "-Cbuild.targets=_cpu;_cuda;spikegrad_nvtx_recorder" "-Cinstall.components=_cpu;_cuda;nvtx_recorder",ON)
 
 # An environment: $(call environment,name,python,wheel,jax,extras). Python 3.12 uses the 3.13 wheel, without the test
@@ -266,6 +266,8 @@ preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-nam
 asan: .venv/main/done .venv/asan/done
 	PYTHONPATH=.venv/asan/site ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(call preload,asan) \
 	  $(RUN) $(PYTEST) tests/kernels
+	PYTHONPATH=.venv/asan/site ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(call preload,asan) \
+	  $(RUN) tests/fuzz/handlers.py --calls 10000
 
 tsan: .venv/main/done .venv/tsan/done
 	PYTHONPATH=.venv/tsan/site TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 $(call preload,tsan) \
@@ -278,8 +280,9 @@ tsan: .venv/main/done .venv/tsan/done
 clang: .venv/main/done .venv/clang/done
 	PYTHONPATH=.venv/clang/site $(RUN) $(PYTEST) tests/kernels/test_accuracy.py tests/kernels/test_handlers.py tests/spike/test_contract.py
 
-# The wheels of a release. zig compiles and links for glibc 2.17, and carries its own libc++, so the modules need no
-# library but glibc. nvcc compiles its host code with g++. nanobind doesn't include cstdio, which libc++ needs.
+# The wheels of a release have the kernels of .venv/wheel-3.11, so they have the machine code that was tested and measured.
+# zig compiles the rest and links it for glibc 2.17. It carries its own libc++, so the modules need no library but glibc.
+# nanobind doesn't include cstdio, which libc++ needs.
 ZIG := $(CURDIR)/.venv/release/bin/python -m ziglang c++ -target x86_64-linux-gnu.2.17
 MANYLINUX := manylinux_2_17_x86_64
 
@@ -289,15 +292,16 @@ MANYLINUX := manylinux_2_17_x86_64
 	$(@D)/bin/python $(PIP) $$($(@D)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["release"])')
 	touch $@
 
-# From the source distribution, so that it is complete. The second wheel links the libraries of the first.
-release-wheel = CXX="$(ZIG)" CXXFLAGS="-include cstdio" CUDAHOSTCXX=g++ SPIKEGRAD_CUDA=ON .venv/build-$(1)/bin/python -m pip wheel --quiet --disable-pip-version-check \
-	--no-build-isolation --no-deps --wheel-dir build/release -Cbuild-dir=$(CURDIR)/build/release-$(1) $(2) dist/*.tar.gz
+# From the source distribution, so that it is complete. CMake looks for nvcc because the CUDA runtime is linked.
+release-wheel = CXX="$(ZIG)" CXXFLAGS="-include cstdio" CUDAHOSTCXX=g++ SPIKEGRAD_CUDA=ON .venv/build-$(1)/bin/python -m pip wheel \
+	--quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir build/release \
+	-Cbuild-dir=$(CURDIR)/build/release-$(1) -Ccmake.define.SPIKEGRAD_KERNELS=$(CURDIR)/build/wheel-3.11 dist/*.tar.gz
 
-dist/done: .venv/release/done .venv/build-3.11/done .venv/build-3.13/done $(SOURCES)
+dist/done: .venv/release/done .venv/wheel-3.11/done .venv/build-3.13/done
 	rm -rf dist build/release*
 	.venv/release/bin/python -m build --sdist --outdir dist . > /dev/null
-	$(call release-wheel,3.11,)
-	$(call release-wheel,3.13,-Ccmake.define.SPIKEGRAD_LIBRARIES=$(CURDIR)/build/release-3.11)
+	$(call release-wheel,3.11)
+	$(call release-wheel,3.13)
 	PATH="$(CURDIR)/.venv/release/bin:$$PATH" .venv/release/bin/auditwheel repair --plat $(MANYLINUX) --wheel-dir dist build/release/*.whl
 	.venv/release/bin/abi3audit --strict --verbose dist/*abi3*.whl
 	.venv/release/bin/check-wheel-contents dist/*.whl
@@ -317,12 +321,18 @@ endef
 $(eval $(call from-wheel,3.11,cp311,jax==0.8.0 jaxlib==0.8.0))
 $(eval $(call from-wheel,3.12,abi3,))
 $(eval $(call from-wheel,3.13,abi3,))
-WHEEL_TESTS := wheel-3.11 wheel-3.12 wheel-3.13
+WHEEL_TESTS := wheel-3.11 wheel-3.12 wheel-3.13 wheel-cuda
 .PHONY: $(WHEEL_TESTS)
 $(WHEEL_TESTS): export SPIKEGRAD_REQUIRE_CUDA := 1
 $(WHEEL_TESTS): export SPIKEGRAD_ONE_SURROGATE := 1
 $(WHEEL_TESTS): export XLA_FLAGS := --xla_backend_optimization_level=0
 wheel: $(WHEEL_TESTS)
+
+# The machine code of the CUDA module that ships: spills, 128-bit accesses, architectures.
+wheel-cuda: dist/done .venv/cuda/done
+	rm -rf .venv/from-wheel-cuda && $(RUN) $(PIP) --no-deps --target .venv/from-wheel-cuda dist/*cp311*.whl
+	JAX_PLATFORMS=cpu SPIKEGRAD_WHEEL=$$(echo dist/*cp311*.whl) PYTHONPATH=.venv/from-wheel-cuda:.venv/cuda/site \
+	  $(RUN) $(PYTEST) --dist loadfile tests/with_cuda_tools/test_machine_code.py tests/with_cuda_tools/test_wheel.py
 
 # The tests, the wheels and their tests, the site, then the points that only a release must meet.
 release-check: lint test wheel docs
