@@ -1,0 +1,49 @@
+"""Norse: `LIFBoxCell`, its LIF neuron without a synaptic current, in a Python loop over the steps.
+
+Its surrogate "tanh" equals the common one at alpha = STEEPNESS / 2. Its own loop, `Lift`, indexes the current at each
+step. The gradient of an index is an array of the current's whole size, which makes the backward pass several times
+slower.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
+from norse.torch.functional.reset import reset_subtract
+from norse.torch.functional.threshold import threshold
+from norse.torch.module.lif_box import LIFBoxCell
+
+from benchmarks.peers.cases import DECAY, STEEPNESS, THRESHOLD
+from benchmarks.peers.model import Model
+from benchmarks.peers.torch_calls import compile_for_one_shape
+
+DT = 1e-3  # seconds
+
+
+def model(compiled: bool) -> Model:
+    parameters = LIFBoxParameters(
+        tau_mem_inv=torch.as_tensor((1 - DECAY) / DT),
+        v_th=torch.as_tensor(THRESHOLD),
+        method="tanh",
+        alpha=STEEPNESS / 2,
+        reset_method=reset_subtract,
+    )
+    cell: Any = LIFBoxCell(parameters, dt=DT)
+
+    def spike(x: Any) -> Any:
+        return threshold(x, "tanh", STEEPNESS / 2)
+
+    compiled_spike: Any = compile_for_one_shape(spike) if compiled else spike
+    if compiled:
+        cell = compile_for_one_shape(cell)
+
+    def layer(current: Any) -> Any:
+        state, spikes = LIFBoxFeedForwardState(torch.zeros_like(current[0])), []
+        for x in current:
+            s, state = cell(x, state)
+            spikes.append(s)
+        return torch.stack(spikes)
+
+    return Model(compiled_spike, layer)
