@@ -87,7 +87,7 @@ $(eval $(call environment,oldest,3.11,3.11,jax==0.8.0 jaxlib==0.8.0,test))
 $(eval $(call environment,newest,3.13,3.13,,test))
 $(eval $(call environment,libraries,3.11,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)libraries))
 $(eval $(call environment,libraries-newest,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.0.1,test$(comma)libraries-newest))
-$(eval $(call environment,peers,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.0.1,peers))
+$(eval $(call environment,peers-jax,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.0.1,peers-jax))
 
 # Prints an extra's requirements.
 extra = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"], sep="\n")
@@ -178,11 +178,11 @@ torch: .venv/torch/done
 
 # For example PEERS=--quick, or PEERS="--rounds 15 --seconds 30".
 PEERS ?=
-peers: .venv/peers/done .venv/peers-torch/done
-	.venv/peers/bin/python -m benchmarks.peers --torch-python .venv/peers-torch/bin/python --out out/peers $(PEERS)
+peers: .venv/peers-jax/done .venv/peers-torch/done
+	.venv/peers-jax/bin/python -m benchmarks.peers --torch-python .venv/peers-torch/bin/python --out out/peers $(PEERS)
 
 peers-page:
-	python3 -m benchmarks.peers.page --results out/peers
+	"$(PYTHON311)" -m benchmarks.peers.page --results out/peers
 
 # XLA:GPU without a GPU. It needs ptxas and libdevice from the compiler's wheels, and no other CUDA library.
 .venv/cuda/done: .venv/main/done pyproject.toml

@@ -1,6 +1,5 @@
 """The comparison with other libraries: its oracle, its workers, and its report for given numbers."""
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -103,11 +102,11 @@ def test_a_worker_times_a_call_and_another_reports_a_missing_library(tmp_path, m
 
     monkeypatch.chdir(Path(__file__).parents[2])
     peers = {peer.name: peer for peer in PEERS}
-    missing = dataclasses.replace(peers["Norse"], packages=("norse",))
-    with Workers(
-        [Worker(peer, sys.executable, tmp_path / f"{peer.name}.log", {}) for peer in (peers["plain jax, scan"], missing)]
-    ) as workers:
-        runs, lacks = workers.all
+    started = [
+        Worker(peers[name], sys.executable, tmp_path / f"{name}.log", {}) for name in ("plain jax, scan", "Norse")
+    ]
+    with Workers(started) as workers:
+        runs, lacks = started
         assert runs.ask("start")["versions"] == {"jax": jax.__version__}
         np.savez(tmp_path / "arrays.npz", **arrays(SpikeCase(100)))
         file = str(tmp_path / "arrays.npz")
@@ -115,14 +114,14 @@ def test_a_worker_times_a_call_and_another_reports_a_missing_library(tmp_path, m
         assert np.load(tmp_path / "spikes.npy").shape == (100,)
         assert runs.seconds(3) > 0
         assert workers.own_seconds() > 0
-        with pytest.raises(NotRun, match="ModuleNotFoundError: No module named '(torch|norse)") as failed:
+        with pytest.raises(NotRun, match="ModuleNotFoundError: No module named") as failed:
             lacks.ask("start")
         assert failed.value.peer == "Norse"
 
 
 @pytest.fixture
 def results():
-    """One row of a layer and one of a spike. spyx takes half of spikegrad's time, all others twice. Norse is missing."""
+    """A layer and a spike function. spyx takes half of spikegrad's time, all others twice. Norse is not installed."""
     from benchmarks.peers.cases import BOTH, FORWARD, LayerCase, SpikeCase
     from benchmarks.peers.oracle import Check
     from benchmarks.peers.results import Built, Outcome, Results, Row
@@ -138,7 +137,7 @@ def results():
 
     outcomes = {peer.name: outcome(peer.name) for peer in PEERS}
     rows = [Row(LayerCase(500, 16, 512), BOTH, outcomes, 0.0), Row(SpikeCase(8192), FORWARD, outcomes, 0.5)]
-    versions = {peer.name: {} if peer.name == "Norse" else {name: "1.0" for name in peer.packages} for peer in PEERS}
+    versions = {peer.name: {} if peer.name == "Norse" else dict.fromkeys(peer.packages, "1.0") for peer in PEERS}
     return Results(False, {"date": "today", "XLA_FLAGS": None}, versions, rows, 7, 60.0)
 
 
