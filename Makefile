@@ -167,8 +167,8 @@ torch: .venv/torch/done
 	PYTHONPATH=.venv/torch/site $(RUN) -m pytest -q -W default tests/process/test_docs.py -k "snntorch or spikingjelly"
 
 # The torch libraries run in an environment without jax, and the jax libraries in one without torch. --no-deps for the
-# same reason as in .venv/torch. Norse also requires torchvision, but only its data sets import it. Inductor, the
-# compiler of PyTorch, calls g++.
+# same reason as in .venv/torch. Norse requires torchvision too, only for its example tasks and vision models. Inductor,
+# the compiler of PyTorch, calls g++.
 .venv/peers-torch/done: pyproject.toml
 	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
 	rm -rf $(@D) && "$(PYTHON311)" -m venv $(@D)

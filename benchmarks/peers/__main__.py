@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.peers import plot, report
 from benchmarks.peers.measure import SHORT, Extent, measure
+from benchmarks.peers.results import Results
 from benchmarks.peers.table import JAX, TORCH
 
 
@@ -24,6 +25,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _write(results: Results, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "peers.json").write_text(json.dumps(results.as_json(), indent=1), encoding="utf-8")
+    (out / "peers.md").write_text(report.markdown(results), encoding="utf-8")
+    for suffix in ("png", "svg"):
+        plot.save(results, out / f"peers.{suffix}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     extent = SHORT if options.quick else Extent()
@@ -31,15 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         extent = dataclasses.replace(extent, rounds=options.rounds)
     if options.seconds is not None:
         extent = dataclasses.replace(extent, seconds=options.seconds)
-    results = measure({JAX: sys.executable, TORCH: options.torch_python}, extent)
-
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "peers.json").write_text(json.dumps(results.as_json(), indent=1), encoding="utf-8")
-    text = report.markdown(results)
-    (options.out / "peers.md").write_text(text, encoding="utf-8")
-    for suffix in ("png", "svg"):
-        plot.save(results, options.out / f"peers.{suffix}")
-    print(text)
+    for results in measure({JAX: sys.executable, TORCH: options.torch_python}, extent):
+        _write(results, options.out)
+    print((options.out / "peers.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

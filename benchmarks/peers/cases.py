@@ -2,7 +2,8 @@
 
 Batch 16, 500 steps, as many inputs as neurons, and one linear map before the neurons come from the benchmarks of
 spiking libraries by Open Neuromorphic, on a GPU. Here the layers are small enough for two cores, and the widest layer
-has 100 steps. Their code: github.com/open-neuromorphic/open-neuromorphic.github.io, folder
+has 100 steps. A short layer has as many steps as networks for images. Their code:
+github.com/open-neuromorphic/open-neuromorphic.github.io, folder
 content/blog/spiking-neural-network-framework-benchmarking.
 """
 
@@ -58,6 +59,7 @@ Case = SpikeCase | LayerCase
 CASES: tuple[Case, ...] = (
     SpikeCase(16 * 512),
     SpikeCase(500 * 16 * 512),
+    LayerCase(8, 16, 512),
     LayerCase(500, 16, 128),
     LayerCase(500, 16, 512),
     LayerCase(100, 16, 2048),

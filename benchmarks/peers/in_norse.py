@@ -7,6 +7,7 @@ slower.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,11 +16,26 @@ from norse.torch.functional.reset import reset_subtract
 from norse.torch.functional.threshold import threshold
 from norse.torch.module.lif_box import LIFBoxCell
 
+from benchmarks.peers import torch_calls
 from benchmarks.peers.cases import DECAY, STEEPNESS, THRESHOLD
 from benchmarks.peers.model import Model
-from benchmarks.peers.torch_calls import compile_for_one_shape
 
 DT = 1e-3  # seconds
+
+
+def _spike(x: Any) -> Any:
+    return threshold(x, "tanh", STEEPNESS / 2)
+
+
+def _loop(step: Any) -> Callable[[Any], Any]:
+    def layer(current: Any) -> Any:
+        state, spikes = LIFBoxFeedForwardState(torch.zeros_like(current[0])), []
+        for x in current:
+            s, state = step(x, state)
+            spikes.append(s)
+        return torch.stack(spikes)
+
+    return layer
 
 
 def model(compiled: bool) -> Model:
@@ -30,20 +46,7 @@ def model(compiled: bool) -> Model:
         alpha=STEEPNESS / 2,
         reset_method=reset_subtract,
     )
-    cell: Any = LIFBoxCell(parameters, dt=DT)
-
-    def spike(x: Any) -> Any:
-        return threshold(x, "tanh", STEEPNESS / 2)
-
-    compiled_spike: Any = compile_for_one_shape(spike) if compiled else spike
+    cell = LIFBoxCell(parameters, dt=DT)
     if compiled:
-        cell = compile_for_one_shape(cell)
-
-    def layer(current: Any) -> Any:
-        state, spikes = LIFBoxFeedForwardState(torch.zeros_like(current[0])), []
-        for x in current:
-            s, state = cell(x, state)
-            spikes.append(s)
-        return torch.stack(spikes)
-
-    return Model(compiled_spike, layer)
+        return Model(torch_calls.compiled(_spike), torch_calls.compiled_layer(_loop, cell))
+    return Model(_spike, _loop(cell))

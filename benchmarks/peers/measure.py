@@ -8,7 +8,7 @@ import functools
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,12 +109,13 @@ def _started(worker: Worker) -> tuple[dict[str, str], str]:
     return versions, ""
 
 
-def measure(pythons: dict[str, str], extent: Extent) -> Results:
-    """Measure with the Python interpreters of both environments, by framework."""
+def measure(pythons: dict[str, str], extent: Extent) -> Iterator[Results]:
+    """Measure with the Python interpreters of both environments, by framework. Yields all results after each row."""
     assert pythons.keys() == {JAX, TORCH}
     start = time.perf_counter()
     _pin(CORES)
-    rows = []
+    here = environment.describe()
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         variables = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
@@ -138,4 +139,4 @@ def measure(pythons: dict[str, str], extent: Extent) -> Results:
                     row = _measure_row(running, case, direction, extent, patience, folder)
                     outcomes = {peer.name: (absent | dict(row.outcomes))[peer.name] for peer in PEERS}
                     rows.append(Row(case, direction, outcomes, row.others))
-    return Results(extent.quick, environment.describe(), versions, rows, extent.rounds, time.perf_counter() - start)
+                    yield Results(extent.quick, here, versions, rows, extent.rounds, time.perf_counter() - start)

@@ -56,11 +56,16 @@ def _draw(axes: Axes, row: Row) -> None:
 def save(results: Results, file: Path) -> None:
     """One line of panels for each shape, one column for each direction."""
     rows = {(row.case, row.direction): row for row in results.rows if isinstance(row.case, LayerCase)}
+    if not rows:
+        return
     cases = list(dict.fromkeys(case for case, _ in rows))
     size = 9.0, 0.7 + 2.3 * len(cases)
     figure, grid = plt.subplots(len(cases), len(DIRECTIONS), figsize=size, sharey=True, squeeze=False)
     for line, case in zip(grid, cases, strict=True):
         for axes, direction in zip(line, DIRECTIONS, strict=True):
+            if (case, direction) not in rows:  # the run is not finished
+                axes.set_visible(False)
+                continue
             row = rows[case, direction]
             _draw(axes, row)
             axes.set_title(row.name.removeprefix("Linear + LIF, "), loc="left", fontsize=9.5, color=INK)

@@ -119,7 +119,7 @@ def _sections(results: Results) -> Iterator[str]:
         f"float64 oracle must be 0. Brackets count spikes within {ROUNDING:g} of the threshold, where rounding to "
         "float32 may decide. *Gradient error* is relative to the largest gradient, and must be at most "
         f"{GRADIENT:g}. *First call* includes compilation. PyTorch runs with 1 or 2 threads, whichever is faster in a "
-        "probe before each table."
+        "probe before each table. *Compiled*: by `torch.compile`, the loop up to 8 steps, and one step of longer loops."
     )
     for row in results.rows:
         yield from _row(row)

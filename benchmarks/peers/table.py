@@ -32,8 +32,10 @@ class Peer:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-_SNNTORCH = Equation("charge, fire, reset later", detached=True)
-_NORSE = Equation(gain=0.1)
+_SPIKINGJELLY = (("spikingjelly", "torch"), "in_spikingjelly", TORCH, "Sigmoid(alpha=4)", Equation())
+_RESETS_LATER = Equation("charge, fire, reset later", detached=True)
+_SNNTORCH = (("snntorch", "torch"), "in_snntorch", TORCH, "sigmoid(slope=4)", _RESETS_LATER)
+_NORSE = (("norse", "torch"), "in_norse", TORCH, 'method="tanh", alpha=2', Equation(gain=0.1))
 
 PEERS = (
     Peer(OURS, ("spikegrad", "jax"), "in_spikegrad", JAX, "Sigmoid(4)"),
@@ -41,25 +43,10 @@ PEERS = (
     Peer("plain jax, scan, unroll 8", ("jax",), "in_plain_jax", JAX, "custom_vjp", options={"unroll": 8}),
     Peer("spyx", ("spyx", "jax"), "in_spyx", JAX, "axn.tanh(k=2)", Equation("fire, charge")),
     Peer("brainpy.state", ("brainpy", "braintools", "jax"), "in_brainpy_state", JAX, "braintools Sigmoid(4)"),
-    Peer("SpikingJelly", ("spikingjelly", "torch"), "in_spikingjelly", TORCH, "Sigmoid(alpha=4)"),
-    Peer("snnTorch", ("snntorch", "torch"), "in_snntorch", TORCH, "sigmoid(slope=4)", _SNNTORCH, {"compiled": False}),
-    Peer(
-        "snnTorch, compiled step",
-        ("snntorch", "torch"),
-        "in_snntorch",
-        TORCH,
-        "sigmoid(slope=4)",
-        _SNNTORCH,
-        {"compiled": True},
-    ),
-    Peer("Norse", ("norse", "torch"), "in_norse", TORCH, 'method="tanh", alpha=2', _NORSE, {"compiled": False}),
-    Peer(
-        "Norse, compiled step",
-        ("norse", "torch"),
-        "in_norse",
-        TORCH,
-        'method="tanh", alpha=2',
-        _NORSE,
-        {"compiled": True},
-    ),
+    Peer("SpikingJelly", *_SPIKINGJELLY, options={"compiled": False}),
+    Peer("SpikingJelly, compiled", *_SPIKINGJELLY, options={"compiled": True}),
+    Peer("snnTorch", *_SNNTORCH, options={"compiled": False}),
+    Peer("snnTorch, compiled", *_SNNTORCH, options={"compiled": True}),
+    Peer("Norse", *_NORSE, options={"compiled": False}),
+    Peer("Norse, compiled", *_NORSE, options={"compiled": True}),
 )

@@ -15,6 +15,9 @@ from benchmarks.timing.interleaved_timing import timer
 THREADS = (2, 1)
 PROBES = 2
 
+MOST_STEPS = 8
+"""torch unrolls a loop that it compiles. Measured: 100 steps compile for 30 to 100 s on two busy cores."""
+
 
 def choose_threads(call: Callable[[], object]) -> int:
     """Set the number of threads with which the call is faster.
@@ -32,9 +35,15 @@ def choose_threads(call: Callable[[], object]) -> int:
     return chosen
 
 
-def compile_for_one_shape(function: Any) -> Any:
+def compiled(function: Any) -> Any:
     """Compile for constant shapes. By default torch compiles the second shape that it meets for variable shapes."""
     return torch.compile(function, dynamic=False)
+
+
+def compiled_layer(loop: Callable[[Any], Callable[[Any], Any]], step: Any) -> Callable[[Any], Any]:
+    """A compiled loop over a step, up to MOST_STEPS steps. Beyond them, a loop over the compiled step."""
+    whole, by_step = compiled(loop(step)), loop(compiled(step))
+    return lambda current: (whole if len(current) <= MOST_STEPS else by_step)(current)
 
 
 def build(model: Model, arrays: Arrays, direction: str) -> Callable[[], Any]:
