@@ -12,7 +12,7 @@ from benchmarks.reported.durations import duration
 from benchmarks.reported.tables import table
 from benchmarks.reported.verdict import MISSING
 
-FASTER, UNSTEADY = " ▼", " ~"
+FASTER, UNSTEADY, DISTURBED = " ▼", " ~", " *"
 
 
 def _ratio(row: Row, peer: str) -> str:
@@ -33,7 +33,7 @@ def _short(row: Row) -> str:
 def _ratios(results: Results, layers: bool) -> str:
     """One line for each peer, one column for each row of this kind."""
     rows = [row for row in results.rows if isinstance(row.case, LayerCase) == layers]
-    header = ["", *(f"{_short(row)}, {row.direction}" for row in rows)]
+    header = ["", *(f"{_short(row)}, {row.direction}{'' if row.quiet else DISTURBED}" for row in rows)]
     return table(header, [[peer.name, *(_ratio(row, peer.name) for row in rows)] for peer in PEERS])
 
 
@@ -104,13 +104,16 @@ def _sections(results: Results) -> Iterator[str]:
     )
     yield "## Time relative to spikegrad"
     yield (
-        "**More than 1 means that spikegrad is faster.** ▼ marks a peer that is faster than spikegrad, and ~ a row in "
-        "which a quartile of the times is more than 1.5 times the other."
+        "**More than 1 means that spikegrad is faster.** ▼ marks a peer that is faster than spikegrad, ~ times whose "
+        "upper quartile is more than 1.5 times the lower one, and * measurements that other processes disturbed."
     )
-    yield "Linear + LIF, steps x batch x neurons:"
-    yield _ratios(results, layers=True)
-    yield "The spike function alone, by elements:"
-    yield _ratios(results, layers=False)
+    for title, layers in (
+        ("Linear + LIF, steps x batch x neurons:", True),
+        ("The spike function, by elements:", False),
+    ):
+        if any(isinstance(row.case, LayerCase) == layers for row in results.rows):
+            yield title
+            yield _ratios(results, layers)
     yield "## Versions and step orders"
     yield _peers(results)
     yield "## Times"

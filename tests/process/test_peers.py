@@ -159,6 +159,7 @@ def test_report(results):
     assert norse[3][0] == "not run: ModuleNotFoundError: No module named 'norse'"
     assert "### Linear + LIF, 500 x 16 x 512, forward + backward" in text
     assert "Other processes used 50 % of a core." in text
+    assert "| 8,192, forward * |" in text
 
 
 def test_report_as_json(results):
