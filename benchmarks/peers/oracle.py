@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.cases import DECAY, STEEPNESS, THRESHOLD, Arrays
 
-Order = Literal["charge, fire, reset", "charge, fire, reset later", "fire, charge"]
+Order = Literal["charge_fire_reset", "reset_undecayed", "fire_charge"]
 Wide = NDArray[np.float64]
 
 ROUNDING = 1e-5
@@ -31,15 +31,15 @@ class Equation:
     """How a library steps.
 
     Attributes:
-        order: "charge, fire, reset": `u = decay v + x, s = H(u - threshold), v = u - s threshold`.
-            "charge, fire, reset later": `u = decay u' + x - s' threshold, s = H(u - threshold)`, where u' and s' are
-            from the step before.
-            "fire, charge": `s = H(v' - threshold), v = decay v' + x - s threshold`.
+        order: the step order by its name in spikegrad. u', v' and s' are from the step before.
+            "charge_fire_reset": `u = decay v' + x, s = H(u - threshold), v = u - s threshold`.
+            "reset_undecayed": `u = decay u' + x - s' threshold, s = H(u - threshold)`.
+            "fire_charge": `s = H(v' - threshold), v = decay v' + x - s threshold`.
         detached: whether the reset has no gradient.
         gain: the neurons multiply the current by it, so the library gets `weights / gain`.
     """
 
-    order: Order = "charge, fire, reset"
+    order: Order = "charge_fire_reset"
     detached: bool = False
     gain: float = 1.0
 
@@ -77,10 +77,10 @@ def compared_membranes(equation: Equation, current: Wide, spikes: Wide) -> Wide:
     membranes = np.empty_like(current)
     v = np.zeros_like(current[0])
     for t, (x, s) in enumerate(zip(current, spikes, strict=True)):
-        if equation.order == "charge, fire, reset":
+        if equation.order == "charge_fire_reset":
             membranes[t] = DECAY * v + x
             v = membranes[t] - s * THRESHOLD
-        elif equation.order == "charge, fire, reset later":
+        elif equation.order == "reset_undecayed":
             before = spikes[t - 1] if t else 0.0
             membranes[t] = v = DECAY * v + x - before * THRESHOLD
         else:
@@ -96,10 +96,10 @@ def current_cotangent(equation: Equation, membranes: Wide, cotangent: Wide) -> W
     result = np.empty_like(membranes)
     later = np.zeros_like(membranes[0])  # the cotangent of the next step's charged membrane
     for t in reversed(range(len(membranes))):
-        if equation.order == "charge, fire, reset":
+        if equation.order == "charge_fire_reset":
             after = DECAY * later
             result[t] = later = after + (cotangent[t] - reset * after) * slope[t]
-        elif equation.order == "charge, fire, reset later":
+        elif equation.order == "reset_undecayed":
             result[t] = later = DECAY * later + (cotangent[t] - reset * later) * slope[t]
         else:
             result[t] = later

@@ -33,7 +33,7 @@ class Peer:
 
 
 _SPIKINGJELLY = (("spikingjelly", "torch"), "in_spikingjelly", TORCH, "Sigmoid(alpha=4)", Equation())
-_RESETS_LATER = Equation("charge, fire, reset later", detached=True)
+_RESETS_LATER = Equation("reset_undecayed", detached=True)
 _SNNTORCH = (("snntorch", "torch"), "in_snntorch", TORCH, "sigmoid(slope=4)", _RESETS_LATER)
 _NORSE = (("norse", "torch"), "in_norse", TORCH, 'method="tanh", alpha=2', Equation(gain=0.1))
 
@@ -41,7 +41,7 @@ PEERS = (
     Peer(OURS, ("spikegrad", "jax"), "in_spikegrad", JAX, "Sigmoid(4)"),
     Peer("plain jax, scan", ("jax",), "in_plain_jax", JAX, "custom_vjp", options={"unroll": 1}),
     Peer("plain jax, scan, unroll 8", ("jax",), "in_plain_jax", JAX, "custom_vjp", options={"unroll": 8}),
-    Peer("spyx", ("spyx", "jax"), "in_spyx", JAX, "axn.tanh(k=2)", Equation("fire, charge")),
+    Peer("spyx", ("spyx", "jax"), "in_spyx", JAX, "axn.tanh(k=2)", Equation("fire_charge")),
     Peer("brainpy.state", ("brainpy", "braintools", "jax"), "in_brainpy_state", JAX, "braintools Sigmoid(4)"),
     Peer("SpikingJelly", *_SPIKINGJELLY, options={"compiled": False}),
     Peer("SpikingJelly, compiled", *_SPIKINGJELLY, options={"compiled": True}),
