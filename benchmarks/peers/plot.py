@@ -38,7 +38,8 @@ def _draw(axes: Axes, row: Row) -> None:
         ratio = row.ratio(peer.name)
         relative = "" if peer.name == OURS or ratio is None else f"  ({ratio:.{2 if ratio < 10 else 0}f} x)"
         label = duration(timing.median) + relative
-        axes.text(1.08 * timing.median, at, label, va="center", fontsize=8, color=INK)
+        over_grid = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.text(1.08 * timing.median, at, label, va="center", fontsize=8, color=INK, bbox=over_grid)
     axes.set_yticks(range(len(PEERS)), [peer.name for peer in PEERS], fontsize=8.5, color=INK)
     axes.set_ylim(len(PEERS) - 0.5, -0.5)
     axes.xaxis.set_major_locator(LogLocator(10))
