@@ -7,6 +7,9 @@
 #   make lint      run ruff, mypy and clang-format
 #   make libraries test the spike in braintools, brainpy.state, BrainPy, spyx, equinox and flax, in two separate environments
 #   make torch     compare lif with SpikingJelly and snnTorch, spike by spike, with a CPU build of torch
+#   make peers     compare speed with spyx, brainpy.state, SpikingJelly, snnTorch, Norse and plain jax on two cores: tables,
+#                  JSON and plots in out/peers (15 minutes; PEERS=--quick for a trial of 2 minutes)
+#   make peers-page  write the results in out/peers into docs/peers.md
 #   make cuda      check the CUDA module without a GPU: its machine code, and XLA compiling for an H100
 #   make counts    write the tables of docs/machine_code.md from the built CUDA module
 #   make docs      build the documentation site in out/docs, and check every link and page
@@ -28,7 +31,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo check test gpu-dry-run bench docs gallery lint format libraries torch cuda counts installs versions policies fuzz soak wheel release-check gpu-check environments asan tsan clang clean
+.PHONY: demo check test gpu-dry-run bench peers peers-page docs gallery lint format libraries torch cuda counts installs versions policies fuzz soak wheel release-check gpu-check environments asan tsan clang clean
 
 comma := ,
 
@@ -84,6 +87,10 @@ $(eval $(call environment,oldest,3.11,3.11,jax==0.8.0 jaxlib==0.8.0,test))
 $(eval $(call environment,newest,3.13,3.13,,test))
 $(eval $(call environment,libraries,3.11,3.11,jax==0.10.2 jaxlib==0.10.2,test$(comma)libraries))
 $(eval $(call environment,libraries-newest,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.0.1,test$(comma)libraries-newest))
+$(eval $(call environment,peers-jax,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.0.1,peers-jax))
+
+# Prints an extra's requirements.
+extra = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"], sep="\n")
 
 RUN := .venv/main/bin/python
 PYTEST := -m pytest -q -n auto
@@ -159,6 +166,24 @@ torch: .venv/torch/done
 	PYTHONPATH=.venv/torch/site $(RUN) $(PYTEST) -W default tests/with_torch
 	PYTHONPATH=.venv/torch/site $(RUN) -m pytest -q -W default tests/process/test_docs.py -k "snntorch or spikingjelly"
 
+# The torch libraries run in an environment without jax, and the jax libraries in one without torch. --no-deps for the
+# same reason as in .venv/torch. Norse requires torchvision too, only for its example tasks and vision models. Inductor,
+# the compiler of PyTorch, calls g++.
+.venv/peers-torch/done: pyproject.toml
+	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
+	rm -rf $(@D) && "$(PYTHON311)" -m venv $(@D)
+	$(@D)/bin/python -c '$(call extra,peers-torch)' > $(@D)/requirements.txt
+	$(@D)/bin/python $(PIP) --no-deps -r $(@D)/requirements.txt
+	touch $@
+
+# For example PEERS=--quick, or PEERS="--rounds 15 --seconds 30".
+PEERS ?=
+peers: .venv/peers-jax/done .venv/peers-torch/done
+	.venv/peers-jax/bin/python -m benchmarks.peers --torch-python .venv/peers-torch/bin/python --out out/peers $(PEERS)
+
+peers-page:
+	"$(PYTHON311)" -m benchmarks.peers.page --results out/peers
+
 # XLA:GPU without a GPU. It needs ptxas and libdevice from the compiler's wheels, and no other CUDA library.
 .venv/cuda/done: .venv/main/done pyproject.toml
 	rm -rf $(@D)
@@ -195,11 +220,10 @@ bench: .venv/main/done
 	$(RUN) -m benchmarks --out out/bench
 
 # The API pages are generated from the sources, so the site needs neither jax nor a compiled module.
-DOCS_NEEDS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")
 .venv/docs/done: pyproject.toml
 	test -n "$(PYTHON311)" || { echo "needs Python 3.11"; exit 1; }
 	test -x $(@D)/bin/python || "$(PYTHON311)" -m venv $(@D)
-	$(@D)/bin/python -c '$(DOCS_NEEDS)' > $(@D)/requirements.txt
+	$(@D)/bin/python -c '$(call extra,docs)' > $(@D)/requirements.txt
 	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt
 	touch $@
 
@@ -289,7 +313,7 @@ MANYLINUX := manylinux_2_17_x86_64
 .venv/release/done: pyproject.toml
 	test -n "$(PYTHON312)" || { echo "needs Python 3.12"; exit 1; }
 	rm -rf $(@D) && "$(PYTHON312)" -m venv $(@D)
-	$(@D)/bin/python $(PIP) $$($(@D)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["release"])')
+	$(@D)/bin/python $(PIP) $$($(@D)/bin/python -c '$(call extra,release)')
 	touch $@
 
 # From the source distribution, so that it is complete. CMake looks for nvcc because the CUDA runtime is linked.

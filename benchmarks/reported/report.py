@@ -10,6 +10,7 @@ from benchmarks.measured.competitors import OPPONENTS, POLICIES, SCAN
 from benchmarks.measured.lif_rows import LifRow
 from benchmarks.measured.other_settings import HUGE_PAGES, NO_HAND_OVER
 from benchmarks.measured.spike_rows import SpikeRow
+from benchmarks.reported.durations import duration
 from benchmarks.reported.goals import verdicts
 from benchmarks.reported.results import Results, geometric_mean
 from benchmarks.reported.tables import table
@@ -21,10 +22,7 @@ SLOWER, DISTURBED, UNSTEADY, SAME = " ▼", " *", " ~", " ="
 
 
 def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return MISSING
-    value, unit = next((seconds * f, u) for f, u in ((1e6, "us"), (1e3, "ms"), (1, "s")) if seconds * f < 1e3 or f == 1)
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+    return MISSING if seconds is None else duration(seconds)
 
 
 def _marked(value: float, slower: bool, quiet: bool = True, steady: bool = True) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 SHORTEST = 1e-3  # seconds a timing must last, by repetition, so that the clock's overhead is negligible
@@ -36,11 +35,16 @@ class Timing:
 
 def blocking(function: Callable[..., Any], *arguments: Any) -> Callable[[], None]:
     """A call of the function that returns only after its results are computed."""
+    import jax  # here, because benchmarks.peers also times calls in environments without jax
 
     def call() -> None:
         jax.block_until_ready(function(*arguments))
 
     return call
+
+
+Timer = Callable[[int], float]
+"""Seconds a call, the mean of so many repetitions after an untimed call."""
 
 
 def _seconds(call: Callable[[], object], repetitions: int) -> float:
@@ -50,32 +54,40 @@ def _seconds(call: Callable[[], object], repetitions: int) -> float:
     return (time.perf_counter() - start) / repetitions
 
 
-def take_turns(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Timing]:
-    """Time the calls in interleaved rounds, for about `seconds` in total.
+def timer(call: Callable[[], object]) -> Timer:
+    """A timer of a call in this process. The call must return only after its result is computed.
 
-    A call must return only after its result is computed. All calls have the same number of repetitions. Each round has
-    a new random order, and each turn starts with an untimed call, because the previous call matters. The first result
-    may get memory that another call has just freed. Or it gets memory that the host of a virtual machine has reclaimed
-    and must return page by page.
+    The untimed call matters. The first result may get memory that another call has just freed. Or it gets memory that
+    the host of a virtual machine has reclaimed and must return page by page.
     """
-    for call in calls.values():
-        _seconds(call, WARM_UP)
-    once = {name: min(_seconds(call, 1) for _ in range(WARM_UP)) for name, call in calls.items()}
+
+    def seconds(repetitions: int) -> float:
+        call()
+        return _seconds(call, repetitions)
+
+    return seconds
+
+
+def interleave(timers: Mapping[str, Timer], seconds: float, fewest: int = FEWEST_ROUNDS) -> dict[str, Timing]:
+    """Time in interleaved rounds, at least `fewest`, for about `seconds` in total.
+
+    All calls have the same number of repetitions. Each round has a new random order, because the previous call matters.
+    """
+    once = {name: min(timed(1) for _ in range(WARM_UP)) for name, timed in timers.items()}
     repetitions = math.ceil(SHORTEST / min(once.values()))
     rounds = int(seconds / ((1 + repetitions) * sum(once.values())))
-    rounds = min(max(rounds, FEWEST_ROUNDS), MOST_ROUNDS)
+    rounds = min(max(rounds, fewest), MOST_ROUNDS)
 
-    order = list(calls)
+    order = list(timers)
     shuffle = random.Random(0).shuffle
-    samples: dict[str, list[float]] = {name: [] for name in calls}
+    samples: dict[str, list[float]] = {name: [] for name in timers}
     gc.collect()
     gc.disable()
     try:
         for _ in range(rounds):
             shuffle(order)
             for name in order:
-                calls[name]()
-                samples[name].append(_seconds(calls[name], repetitions))
+                samples[name].append(timers[name](repetitions))
     finally:
         gc.enable()
 
@@ -83,4 +95,9 @@ def take_turns(calls: Mapping[str, Callable[[], object]], seconds: float) -> dic
         lower, median, upper = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
         return Timing(median, lower, upper, rounds, repetitions)
 
-    return {name: timing(samples[name]) for name in calls}
+    return {name: timing(samples[name]) for name in timers}
+
+
+def take_turns(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Timing]:
+    """Time calls in this process in interleaved rounds, for about `seconds` in total."""
+    return interleave({name: timer(call) for name, call in calls.items()}, seconds)

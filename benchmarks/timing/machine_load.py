@@ -23,20 +23,27 @@ RETRIES = 2
 T = TypeVar("T")
 
 
-class Watch:
-    """Measures, from its creation, the CPU time of other processes and other guests of a shared processor."""
+def own_seconds() -> float:
+    """The CPU time of this process and of its child processes that have ended."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
 
-    def __init__(self) -> None:
+
+class Watch:
+    """Measures, from its creation, the CPU time of other processes and other guests of a shared processor.
+
+    `own` returns the CPU time so far of the processes that are not other.
+    """
+
+    def __init__(self, own: Callable[[], float] = own_seconds) -> None:
+        self._own_seconds = own
         self._wall, self._busy, self._own = self._now()
 
-    @staticmethod
-    def _now() -> tuple[float, float, float]:
+    def _now(self) -> tuple[float, float, float]:
         system = psutil.cpu_times()
         idle = system.idle + getattr(system, "iowait", 0.0)
         guests = getattr(system, "guest", 0.0) + getattr(system, "guest_nice", 0.0)  # already part of user and nice
-        children = os.times()
-        own = time.process_time() + children.children_user + children.children_system
-        return time.perf_counter(), sum(system) - idle - guests, own
+        return time.perf_counter(), sum(system) - idle - guests, self._own_seconds()
 
     def others(self) -> float:
         """The average number of cores that others have used so far. 0.5 is half a core."""
@@ -45,12 +52,19 @@ class Watch:
 
 
 class Patience:
-    """The time that a section may wait for a quiet machine: per row and in total, including retries."""
+    """The time that a section may wait for a quiet machine: per row and in total, including retries.
 
-    def __init__(self, total: float, each: float = 20.0):
+    `own` is for `Watch`.
+    """
+
+    def __init__(self, total: float, each: float = 20.0, own: Callable[[], float] = own_seconds):
         self._left = total
         self._each = each
+        self._own_seconds = own
         self._quiet = False  # whether the machine was quiet at the last measurement
+
+    def watch(self) -> Watch:
+        return Watch(self._own_seconds)
 
     def allows(self, seconds: float) -> bool:
         return self._left > seconds
@@ -65,7 +79,7 @@ class Patience:
     def wait_for_quiet(self) -> None:
         start, longest = time.perf_counter(), min(self._each, self._left)
         while not self._quiet and time.perf_counter() - start < longest:
-            watch = Watch()
+            watch = self.watch()
             time.sleep(PROBE_SECONDS)
             self.note(watch.others())
         self.spend(time.perf_counter() - start)
@@ -88,7 +102,7 @@ def measure_quietly(measure: Callable[[], T], patience: Patience) -> Watched[T]:
     attempts: list[Watched[T]] = []
     for attempt in range(1 + RETRIES):
         patience.wait_for_quiet()
-        watch = Watch()
+        watch = patience.watch()
         start = time.perf_counter()
         result = measure()
         took = time.perf_counter() - start
