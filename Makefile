@@ -17,7 +17,10 @@
 #   make gpu-dry-run  run the GPU check on a CPU with tiny sizes: its selections, time limits and report (1 minute)
 #   make fuzz      call every FFI handler at random, 100,000 times (15 minutes; CALLS=n)
 #   make soak      run random operations in threads for five minutes, and check results and memory (SOAK_SECONDS=n)
-#   make wheel     build, audit and test the wheels of a release in dist: CPython 3.11, and 3.12 and newer, for glibc 2.17
+#   make aarch64   cross-compile for aarch64, and test in an emulated Python (AARCH64_TESTS=selection); needs Debian 12
+#   make wheel     build and audit the wheels of a release in dist, CPython 3.11, and 3.12 and newer, for x86-64 and aarch64
+#                  with glibc 2.17, and test the wheels for x86-64
+#   make wheel-aarch64  test the aarch64 wheels that make wheel builds, in the emulated Python
 #   make release-check  everything that must hold before a release: tests, wheels, site, versions, changelog, age of the figures
 #   make gpu-check check an installation on a GPU: tests, time, report in out/gpu_check; fails without a GPU
 #   make installs  check builds: rejected compiler flags, each Python's jaxlib, a read-only source tree
@@ -31,7 +34,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo check test gpu-dry-run bench peers peers-page docs gallery lint format libraries torch cuda counts installs versions policies fuzz soak wheel release-check gpu-check environments asan tsan clang clean
+.PHONY: demo check test gpu-dry-run bench peers peers-page docs gallery lint format libraries torch cuda counts installs versions policies fuzz soak aarch64 wheel wheel-aarch64 release-check gpu-check environments asan tsan clang clean
 
 comma := ,
 
@@ -45,6 +48,8 @@ PYTHON313 ?= $(call find-python,3.13)
 SOURCES := $(shell find csrc python cmake tests/csrc -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
 # Prints build-system.requires.
 BUILD_NEEDS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+# Prints an extra's requirements.
+extra = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"], sep="\n")
 # The same compiler packages as a build with SPIKEGRAD_CUDA=wheels (pyproject.toml).
 CUDA_NEEDS := $(foreach package,cuda-nvcc cuda-crt nvvm cuda-runtime cuda-cccl,"nvidia-$(package)==13.0.*")
 PIP := -m pip install --quiet --disable-pip-version-check
@@ -89,15 +94,9 @@ $(eval $(call environment,libraries,3.11,3.11,jax==0.10.2 jaxlib==0.10.2,test$(c
 $(eval $(call environment,libraries-newest,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.0.1,test$(comma)libraries-newest))
 $(eval $(call environment,peers-jax,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.0.1,peers-jax))
 
-# Prints an extra's requirements.
-extra = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"], sep="\n")
-
 RUN := .venv/main/bin/python
 PYTEST := -m pytest -q -n auto
 
-# Prints the extras test and lint.
-CHECK_NEEDS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
-	print(*extras["test"], *extras["lint"], sep="\n")
 # CMake finds the FFI headers of the oldest jaxlib before the jaxlib that runs the tests.
 WITH_HEADERS := PYTHONPATH=$(CURDIR)/.venv/check/headers
 
@@ -109,7 +108,8 @@ WITH_HEADERS := PYTHONPATH=$(CURDIR)/.venv/check/headers
 	test -x $(@D)/bin/python || "$(PYTHON311)" -m venv $(@D)
 	$(@D)/bin/python -c '$(BUILD_NEEDS)' > $(@D)/build.txt
 	grep '^jaxlib' $(@D)/build.txt > $(@D)/headers.txt
-	{ grep -v '^jaxlib' $(@D)/build.txt; $(@D)/bin/python -c '$(CHECK_NEEDS)'; } > $(@D)/requirements.txt
+	{ grep -v '^jaxlib' $(@D)/build.txt; $(@D)/bin/python -c '$(call extra,test)'; \
+	  $(@D)/bin/python -c '$(call extra,lint)'; } > $(@D)/requirements.txt
 	rm -rf $(@D)/headers && $(@D)/bin/python $(PIP) --no-deps --no-compile --target $(@D)/headers -r $(@D)/headers.txt
 	$(@D)/bin/python $(PIP) -r $(@D)/requirements.txt pybind11 cmake ninja jax==0.10.2 jaxlib==0.10.2
 	$(WITH_HEADERS) $(@D)/bin/python $(PIP) --no-deps --no-build-isolation -Cbuild-dir=build/check -Ccmake.build-type=Debug \
@@ -159,7 +159,7 @@ libraries: .venv/libraries/done .venv/libraries-newest/done
 # of CPU builds.
 .venv/torch/done: .venv/main/done pyproject.toml
 	rm -rf $(@D)
-	$(RUN) $(PIP) --no-deps --no-compile --target $(@D)/site $$(sed -n 's/^torch-libraries = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
+	$(RUN) $(PIP) --no-deps --no-compile --target $(@D)/site $$($(RUN) -c '$(call extra,torch-libraries)')
 	touch $@
 
 torch: .venv/torch/done
@@ -273,7 +273,7 @@ soak: .venv/main/done
 
 # Installation waits for the network and for one core. So CI creates two environments at a time (make -j2).
 environments: .venv/check/done .venv/main/done .venv/libraries/done .venv/libraries-newest/done .venv/oldest/done \
-  .venv/newest/done .venv/cuda/done .venv/asan/done .venv/tsan/done .venv/torch/done .venv/docs/done
+  .venv/newest/done .venv/cuda/done .venv/asan/done .venv/tsan/done .venv/torch/done .venv/docs/done .venv/zig/done .venv/aarch64/done
 
 # Sanitizers instrument only this project's code. Their runtimes must be loaded before Python starts.
 .venv/asan/done: .venv/build-3.11/done .venv/main/done $(SOURCES)
@@ -304,24 +304,70 @@ tsan: .venv/main/done .venv/tsan/done
 clang: .venv/main/done .venv/clang/done
 	PYTHONPATH=.venv/clang/site $(RUN) $(PYTEST) tests/kernels/test_accuracy.py tests/kernels/test_handlers.py tests/spike/test_contract.py
 
-# The wheels of a release have the kernels of .venv/wheel-3.11, so they have the machine code that was tested and measured.
-# zig compiles the rest and links it for glibc 2.17. It carries its own libc++, so the modules need no library but glibc.
-# nanobind doesn't include cstdio, which libc++ needs.
-ZIG := $(CURDIR)/.venv/release/bin/python -m ziglang c++ -target x86_64-linux-gnu.2.17
-MANYLINUX := manylinux_2_17_x86_64
+# zig compiles and links for glibc 2.17, and carries its own libc++, so the modules need no library but glibc. nanobind
+# doesn't include cstdio, which libc++ needs.
+ZIG = $(CURDIR)/.venv/zig/ziglang/zig c++ -target $(1)-linux-gnu.2.17
+ZIG_FLAGS := -include cstdio
 
+# A build for aarch64 with the headers of this machine's Python, which are the same for both processors:
+# $(call aarch64-wheel,python,build folder,options and source).
+aarch64-wheel = CXX="$(call ZIG,aarch64)" CXXFLAGS="$(ZIG_FLAGS)" SPIKEGRAD_CUDA=OFF _PYTHON_HOST_PLATFORM=linux-aarch64 \
+	SETUPTOOLS_EXT_SUFFIX=.cpython-$(subst .,,$(1))-aarch64-linux-gnu.so .venv/build-$(1)/bin/python -m pip wheel --quiet \
+	--disable-pip-version-check --no-build-isolation --no-deps --wheel-dir $(2) -Cbuild-dir=$(CURDIR)/$(2) \
+	-Ccmake.args=-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cmake/aarch64_linux.cmake $(3)
+
+# The last line compiles zig's C++ library, which zig keeps for later builds.
+.venv/zig/done: .venv/build-3.11/done pyproject.toml
+	rm -rf $(@D)
+	.venv/build-3.11/bin/python $(PIP) --no-compile --target $(@D) $$(.venv/build-3.11/bin/python -c '$(call extra,zig)')
+	echo '#include <cstdio>' | $(call ZIG,aarch64) -x c++ -O3 -fPIC -shared -Wl,-s - -o $(@D)/empty.so
+	touch $@
+
+# An emulated Python with jax.
+AARCH64 := .venv/aarch64/bin/python
+AARCH64_SITE := .venv/aarch64/lib/python3.11/site-packages
+.venv/aarch64/done: .venv/build-3.11/done tests/with_emulation/install_python.sh pyproject.toml
+	rm -rf $(@D)
+	tests/with_emulation/install_python.sh $(@D)
+	.venv/build-3.11/bin/python -m compileall -q $(@D)/root/usr/lib/python3.11
+	.venv/build-3.11/bin/python -c '$(call extra,test)' > $(@D)/requirements.txt
+	.venv/build-3.11/bin/python $(PIP) --target $(AARCH64_SITE) --python-version 3.11 --only-binary=:all: \
+	  $(foreach tag,2014 _2_17 _2_27 _2_28,--platform manylinux$(tag)_aarch64) -r $(@D)/requirements.txt jax==0.10.2 jaxlib==0.10.2
+	touch $@
+
+# The modules under test.
+.venv/aarch64/module: .venv/aarch64/done .venv/zig/done $(SOURCES)
+	rm -rf build/aarch64/*.whl $(AARCH64_SITE)/spikegrad*
+	$(call aarch64-wheel,3.11,build/aarch64,-Ccmake.define.SPIKEGRAD_TESTING=ON -Ccmake.define.CMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF \
+	  "-Cbuild.targets=_cpu;spikegrad_scalar" -Cinstall.components=_cpu .)
+	.venv/build-3.11/bin/python -m zipfile -e build/aarch64/*.whl $(AARCH64_SITE)
+	cp build/aarch64/spikegrad_scalar.*.so $(AARCH64_SITE)/spikegrad_scalar.so
+	touch $@
+
+# A selection for pytest. All kernel cases of these files take 10 minutes in the emulator.
+AARCH64_TESTS ?= --cases 4 -k "not fused" tests/kernels/test_accuracy.py tests/kernels/test_instruction_sets.py \
+  tests/spike/test_contract.py tests/neurons/test_lif.py
+aarch64 wheel-aarch64: export XLA_FLAGS := --xla_backend_optimization_level=0
+aarch64: export SPIKEGRAD_REQUIRE_TEST_MODULES := 1
+aarch64: .venv/aarch64/module .venv/main/done
+	$(AARCH64) $(PYTEST) $(AARCH64_TESTS)
+	SPIKEGRAD_AARCH64_PYTHON=$(CURDIR)/$(AARCH64) $(RUN) -m pytest -q tests/with_emulation
+
+# The wheels of a release.
+MANYLINUX := manylinux_2_17_x86_64
 .venv/release/done: pyproject.toml
 	test -n "$(PYTHON312)" || { echo "needs Python 3.12"; exit 1; }
 	rm -rf $(@D) && "$(PYTHON312)" -m venv $(@D)
 	$(@D)/bin/python $(PIP) $$($(@D)/bin/python -c '$(call extra,release)')
 	touch $@
 
-# From the source distribution, so that it is complete. CMake looks for nvcc because the CUDA runtime is linked.
-release-wheel = CXX="$(ZIG)" CXXFLAGS="-include cstdio" CUDAHOSTCXX=g++ SPIKEGRAD_CUDA=ON .venv/build-$(1)/bin/python -m pip wheel \
+# From the source distribution, so that it is complete, but with the kernels of .venv/wheel-3.11. So the wheels have the
+# machine code that was tested and measured. CMake looks for nvcc because the CUDA runtime is linked.
+release-wheel = CXX="$(call ZIG,x86_64)" CXXFLAGS="$(ZIG_FLAGS)" CUDAHOSTCXX=g++ SPIKEGRAD_CUDA=ON .venv/build-$(1)/bin/python -m pip wheel \
 	--quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir build/release \
 	-Cbuild-dir=$(CURDIR)/build/release-$(1) -Ccmake.define.SPIKEGRAD_KERNELS=$(CURDIR)/build/wheel-3.11 dist/*.tar.gz
 
-dist/done: .venv/release/done .venv/wheel-3.11/done .venv/build-3.13/done
+dist/done: .venv/release/done .venv/zig/done .venv/wheel-3.11/done .venv/build-3.13/done
 	rm -rf dist build/release*
 	.venv/release/bin/python -m build --sdist --outdir dist . > /dev/null
 	$(call release-wheel,3.11)
@@ -333,11 +379,29 @@ dist/done: .venv/release/done .venv/wheel-3.11/done .venv/build-3.13/done
 	for wheel in dist/*.whl; do test $$(stat -c %s $$wheel) -le 8000000 || { echo "$$wheel has more than 8 MB"; exit 1; }; done
 	touch $@
 
+# auditwheel accepts no foreign platform by name, but finds the oldest glibc that a wheel runs with.
+dist/aarch64-done: dist/done .venv/zig/done
+	rm -rf dist/*aarch64.whl build/aarch64-3.11 build/aarch64-3.13
+	$(foreach python,3.11 3.13,$(call aarch64-wheel,$(python),build/aarch64-$(python),dist/*.tar.gz) &&) true
+	PATH="$(CURDIR)/.venv/release/bin:$$PATH" .venv/release/bin/auditwheel repair --plat auto --wheel-dir dist build/aarch64-3.*/*.whl
+	test $$(find dist -name '*manylinux_2_17_aarch64.whl' -size -2M | wc -l) = 2
+	.venv/release/bin/abi3audit --strict --verbose dist/*abi3*aarch64.whl
+	.venv/release/bin/check-wheel-contents dist/*aarch64.whl
+	.venv/release/bin/twine check --strict dist/*aarch64.whl
+	touch $@
+
+# Only the wheel for Python 3.11 can be run: Debian 12 has no later Python.
+wheel-aarch64: dist/aarch64-done .venv/aarch64/done
+	rm -rf build/aarch64-installed
+	.venv/build-3.11/bin/python -m zipfile -e dist/*cp311*aarch64.whl build/aarch64-installed
+	PYTHONPATH=build/aarch64-installed $(AARCH64) -m spikegrad
+	PYTHONPATH=build/aarch64-installed $(AARCH64) $(PYTEST) $(filter-out tests/kernels/%,$(AARCH64_TESTS))
+
 # Each wheel in a fresh environment, with no compiler on PATH: $(call from-wheel,python,tag,jax).
 define from-wheel
 .venv/from-wheel-$(1)/done: dist/done
 	rm -rf $$(@D) && "$$(PYTHON$(subst .,,$(1)))" -m venv $$(@D)
-	PATH="$$(CURDIR)/$$(@D)/bin" $$(@D)/bin/python $$(PIP) "$$$$(echo dist/*$(2)*.whl)[test]" $(3)
+	PATH="$$(CURDIR)/$$(@D)/bin" $$(@D)/bin/python $$(PIP) "$$$$(echo dist/*$(2)*x86_64.whl)[test]" $(3)
 	touch $$@
 wheel-$(1): .venv/from-wheel-$(1)/done
 	PATH="$$(CURDIR)/.venv/from-wheel-$(1)/bin" .venv/from-wheel-$(1)/bin/python $$(PYTEST) tests/spike tests/neurons tests/process
@@ -350,12 +414,12 @@ WHEEL_TESTS := wheel-3.11 wheel-3.12 wheel-3.13 wheel-cuda
 $(WHEEL_TESTS): export SPIKEGRAD_REQUIRE_CUDA := 1
 $(WHEEL_TESTS): export SPIKEGRAD_ONE_SURROGATE := 1
 $(WHEEL_TESTS): export XLA_FLAGS := --xla_backend_optimization_level=0
-wheel: $(WHEEL_TESTS)
+wheel: $(WHEEL_TESTS) dist/aarch64-done
 
 # The machine code of the CUDA module that ships: spills, 128-bit accesses, architectures.
 wheel-cuda: dist/done .venv/cuda/done
-	rm -rf .venv/from-wheel-cuda && $(RUN) $(PIP) --no-deps --target .venv/from-wheel-cuda dist/*cp311*.whl
-	JAX_PLATFORMS=cpu SPIKEGRAD_WHEEL=$$(echo dist/*cp311*.whl) PYTHONPATH=.venv/from-wheel-cuda:.venv/cuda/site \
+	rm -rf .venv/from-wheel-cuda && $(RUN) $(PIP) --no-deps --target .venv/from-wheel-cuda dist/*cp311*x86_64.whl
+	JAX_PLATFORMS=cpu SPIKEGRAD_WHEEL=$$(echo dist/*cp311*x86_64.whl) PYTHONPATH=.venv/from-wheel-cuda:.venv/cuda/site \
 	  $(RUN) $(PYTEST) --dist loadfile tests/with_cuda_tools/test_machine_code.py tests/with_cuda_tools/test_wheel.py
 
 # The tests, the wheels and their tests, the site, then the points that only a release must meet.

@@ -1,5 +1,7 @@
 """The scalar functions and the kernels of every supported instruction set against the closed form, without XLA."""
 
+import platform
+
 import ml_dtypes
 import mpmath
 import numpy as np
@@ -25,6 +27,11 @@ HALVES = {"f16": np.float16, "bf16": ml_dtypes.bfloat16}
 SETS = scalar.instruction_sets()
 
 
+def is_fused(instruction_set):
+    """Whether the instruction set has fused multiply-add."""
+    return instruction_set != "baseline" or platform.machine() == "aarch64"
+
+
 def run_family(family, dtype, instruction_set, x, t, parameters, order, in_place=False):
     return getattr(scalar, f"run_{family}_{dtype}")(instruction_set, x, t, parameters, order, in_place)
 
@@ -32,6 +39,12 @@ def run_family(family, dtype, instruction_set, x, t, parameters, order, in_place
 def run(dtype, instruction_set, x, t, sigma, alpha, order):
     """Run the kernel of one Gaussian."""
     return run_family("gaussian_mixture", dtype, instruction_set, x, t, [alpha, 0, sigma], order)
+
+
+def widened(x):
+    """x in float32. On aarch64 NumPy reports signalling NaNs as invalid."""
+    with np.errstate(invalid="ignore"):
+        return x.astype(np.float32)
 
 
 def points(sigma, dtype, count, seed=0):
@@ -79,7 +92,7 @@ def test_float32_times_a_cotangent_with_a_full_mantissa(instruction_set, sigma):
     t = np.random.default_rng(2).uniform(1, 2, x.size).astype(np.float32)
     exact = gaussian_derivative(x, sigma, 0.5) * t.astype(np.longdouble)
     computed = run("f32", instruction_set, x, t, sigma, 0.5, 0)
-    assert error_in_ulp(computed, exact, np.float32).max() <= (2.2 if instruction_set == "baseline" else 2)
+    assert error_in_ulp(computed, exact, np.float32).max() <= (2 if is_fused(instruction_set) else 2.2)
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
@@ -155,14 +168,14 @@ def test_every_half_is_rounded_once(instruction_set, sigma, order, name):
     dtype = HALVES[name]
     bits = np.arange(65536, dtype=np.uint16)
     x = bits.view(dtype)
-    finite = np.isfinite(x.astype(np.float32))
+    finite = np.isfinite(widened(x))
     one = np.ones((), dtype).view(np.uint16)
     computed = run(name, instruction_set, bits, one, sigma, 0.5, order).view(dtype)
     exact = gaussian_derivative(x[finite].astype(np.longdouble), sigma, 0.5, order)
     assert error_in_ulp(computed[finite], exact, dtype).max() <= 0.51
-    infinite = np.isinf(x.astype(np.float32))
+    infinite = np.isinf(widened(x))
     assert np.all(computed[infinite].astype(np.float32) == 0)
-    assert np.all(np.isnan(computed[np.isnan(x.astype(np.float32))].astype(np.float32)))
+    assert np.all(np.isnan(computed[np.isnan(widened(x))].astype(np.float32)))
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
@@ -271,7 +284,7 @@ def test_the_multi_gaussian_is_within_the_bound_of_its_terms(instruction_set, h,
     finite, terms = np.abs(terms) < 3e38, np.abs(terms)
     if order == 0:
         assert error_in_ulp(computed, exact, np.float32, of=terms)[finite].max() <= (
-            3 if instruction_set == "baseline" else 2.5
+            2.5 if is_fused(instruction_set) else 3
         )
     else:
         error = error_in_ulp(computed, exact, np.float32)
@@ -325,16 +338,16 @@ def test_every_half_of_the_others_is_rounded_once(instruction_set, surrogate, or
     parameters = [float(np.float32(p)) for p in parameters]
     bits = np.arange(65536, dtype=np.uint16)
     x = bits.view(dtype)
-    finite = np.isfinite(x.astype(np.float32))
+    finite = np.isfinite(widened(x))
     computed = run_family(family, name, instruction_set, bits, np.ones((), dtype).view(np.uint16), parameters, order)
     computed, wide = computed.view(dtype), x[finite].astype(np.longdouble)
     exact, terms = REFERENCES[surrogate].exact(wide, parameters, order)
     # Where terms cancel to 2^-12 (order 0; else 2^-40) of their size, the error of float32 (float64) is visible.
     cancelled = 2.0 ** (-22 if order == 0 else -50) * np.abs(terms) / ulp(exact, dtype)
     assert np.all(error_in_ulp(computed[finite], exact, dtype) <= 0.51 + cancelled)
-    infinite = np.isinf(x.astype(np.float32))
+    infinite = np.isinf(widened(x))
     assert np.all(computed[infinite].astype(np.float32) == 0)
-    assert np.all(np.isnan(computed[np.isnan(x.astype(np.float32))].astype(np.float32)))
+    assert np.all(np.isnan(computed[np.isnan(widened(x))].astype(np.float32)))
 
 
 @each_surrogate
@@ -360,7 +373,7 @@ def test_what_overflows_has_the_right_sign(surrogate, dtype, instruction_set, or
 def test_heaviside(dtype, instruction_set):
     if dtype in HALVES:
         bits = np.arange(65536, dtype=np.uint16)
-        x = bits.view(HALVES[dtype]).astype(np.float32)
+        x = widened(bits.view(HALVES[dtype]))
         spikes = getattr(scalar, f"run_heaviside_{dtype}")(instruction_set, bits).view(HALVES[dtype]).astype(np.float32)
         np.testing.assert_array_equal(
             getattr(scalar, f"heaviside_{dtype}")(bits).view(HALVES[dtype]).astype(np.float32), spikes
@@ -379,7 +392,7 @@ def test_heaviside(dtype, instruction_set):
 def test_conversions_of_halves(name):
     bits = np.arange(65536, dtype=np.uint16)
     dtype = HALVES[name]
-    exact = bits.view(dtype).astype(np.float32)
+    exact = widened(bits.view(dtype))
     np.testing.assert_array_equal(getattr(scalar, f"widen_{name}")(bits), exact)
     rng = np.random.default_rng(3)
     floats = rng.integers(0, 2**32, 1_000_000, dtype=np.uint64).astype(np.uint32).view(np.float32)

@@ -1,5 +1,6 @@
 """The instruction sets that the CPU module finds are the ones that the operating system reports."""
 
+import platform
 from pathlib import Path
 
 from requirements import module_for_tests
@@ -14,7 +15,7 @@ NEEDED = {
 
 
 def test_the_instruction_sets_of_this_processor():
-    """Linux lists only the features whose registers it saves. Other processors than x86-64 list none of these."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    """Linux lists only the features whose registers it saves. An emulated processor sees the list of its host."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if platform.machine() == "x86_64" else []
     features = {feature for line in lines if line.startswith("flags") for feature in line.split()}
     assert scalar.instruction_sets() == [name for name, needed in NEEDED.items() if needed <= features]

@@ -5,6 +5,7 @@ Prints every point, and fails if one does not hold.
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -40,11 +41,10 @@ def points() -> Iterator[tuple[str, bool]]:
     yield f"a tag of this commit, if any, is v{version}", not tags or f"v{version}" in tags
 
     found = sorted(path.name for path in (ROOT / "dist").glob("spikegrad-*"))
-    for tag in ("cp311-cp311", "cp312-abi3"):
-        named = [
-            name for name in found if re.fullmatch(rf"spikegrad-{version}-{tag}-.*manylinux_2_17_x86_64\.whl", name)
-        ]
-        yield f"dist has one wheel for {tag} and glibc 2.17", len(named) == 1
+    for tag, processor in itertools.product(("cp311-cp311", "cp312-abi3"), ("x86_64", "aarch64")):
+        pattern = rf"spikegrad-{version}-{tag}-.*manylinux_2_17_{processor}\.whl"
+        named = [name for name in found if re.fullmatch(pattern, name)]
+        yield f"dist has one wheel for {tag}, {processor} and glibc 2.17", len(named) == 1
     yield "dist has the source distribution", f"spikegrad-{version}.tar.gz" in found
 
     measured = re.search(r"commit ([0-9a-f]{7,})", text("docs/measured.md"))
