@@ -384,7 +384,7 @@ dist/aarch64-done: dist/done .venv/zig/done
 	rm -rf dist/*aarch64.whl build/aarch64-3.11 build/aarch64-3.13
 	$(foreach python,3.11 3.13,$(call aarch64-wheel,$(python),build/aarch64-$(python),dist/*.tar.gz) &&) true
 	PATH="$(CURDIR)/.venv/release/bin:$$PATH" .venv/release/bin/auditwheel repair --plat auto --wheel-dir dist build/aarch64-3.*/*.whl
-	test $$(find dist -name '*manylinux_2_17_aarch64.whl' -size -2M | wc -l) = 2
+	test $$(find dist -name '*manylinux_2_17_aarch64.whl' -size -2000k | wc -l) = 2
 	.venv/release/bin/abi3audit --strict --verbose dist/*abi3*aarch64.whl
 	.venv/release/bin/check-wheel-contents dist/*aarch64.whl
 	.venv/release/bin/twine check --strict dist/*aarch64.whl
