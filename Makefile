@@ -344,7 +344,7 @@ AARCH64_SITE := .venv/aarch64/lib/python3.11/site-packages
 	cp build/aarch64/spikegrad_scalar.*.so $(AARCH64_SITE)/spikegrad_scalar.so
 	touch $@
 
-# A selection for pytest. All kernel cases of these files take 10 minutes in the emulator.
+# A selection for pytest. All cases of these files take 14 minutes of CPU time in the emulator.
 AARCH64_TESTS ?= --cases 4 -k "not fused" tests/kernels/test_accuracy.py tests/kernels/test_instruction_sets.py \
   tests/spike/test_contract.py tests/neurons/test_lif.py
 aarch64 wheel-aarch64: export XLA_FLAGS := --xla_backend_optimization_level=0
