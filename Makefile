@@ -123,7 +123,7 @@ T ?= tests/spike/test_contract.py tests/neurons/test_lif.py -k "documented or do
 NEEDS_TEST_MODULES := $(findstring tests/kernels,$(T))
 check: export SPIKEGRAD_REQUIRE_TEST_MODULES := $(if $(NEEDS_TEST_MODULES),1)
 check: .venv/check/done
-	$(WITH_HEADERS) .venv/check/bin/cmake --build build/check --target $(if $(NEEDS_TEST_MODULES),all,_cpu)
+	MAKEFLAGS= $(WITH_HEADERS) .venv/check/bin/cmake --build build/check --target $(if $(NEEDS_TEST_MODULES),all,_cpu)
 	site=$$(.venv/check/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))'); \
 	  for component in _cpu $(if $(NEEDS_TEST_MODULES),testing); do \
 	    .venv/check/bin/cmake --install build/check --component $$component --prefix "$$site" > /dev/null; done
