@@ -95,6 +95,7 @@ $(eval $(call environment,libraries-newest,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.
 $(eval $(call environment,peers-jax,3.12,3.13,jax==0.12.0.1 jaxlib==0.12.0.1,peers-jax))
 
 RUN := .venv/main/bin/python
+# --cases n runs at most n cases of each test, drawn at random but always the same. `make test` runs all cases.
 PYTEST := -m pytest -q -n auto
 
 # CMake finds the FFI headers of the oldest jaxlib before the jaxlib that runs the tests.
@@ -260,8 +261,8 @@ versions: .venv/oldest/done .venv/newest/done
 # `make test` runs with all kernels and with none. This target uses the default policy, under which some small arrays
 # have kernels. A layer of the sizes in tests always has its kernel.
 policies: .venv/main/done
-	SPIKEGRAD_KERNELS=auto $(RUN) $(PYTEST) -m each_policy
-	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) tests/spike/test_partitioning.py tests/process/test_threads.py
+	SPIKEGRAD_KERNELS=auto $(RUN) $(PYTEST) --cases 8 -m each_policy
+	SPIKEGRAD_KERNELS=0 $(RUN) $(PYTEST) --cases 8 tests/spike/test_partitioning.py tests/process/test_threads.py
 
 CALLS ?= 100000
 fuzz: .venv/main/done
@@ -289,7 +290,7 @@ preload = LD_PRELOAD="$$(gcc -print-file-name=lib$(1).so) $$(g++ -print-file-nam
 
 asan: .venv/main/done .venv/asan/done
 	PYTHONPATH=.venv/asan/site ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(call preload,asan) \
-	  $(RUN) $(PYTEST) tests/kernels
+	  $(RUN) $(PYTEST) --cases 72 tests/kernels
 	PYTHONPATH=.venv/asan/site ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(call preload,asan) \
 	  $(RUN) tests/fuzz/handlers.py --calls 10000
 
@@ -344,9 +345,9 @@ AARCH64_SITE := .venv/aarch64/lib/python3.11/site-packages
 	cp build/aarch64/spikegrad_scalar.*.so $(AARCH64_SITE)/spikegrad_scalar.so
 	touch $@
 
-# A selection for pytest. All cases of these files take 14 minutes of CPU time in the emulator.
-AARCH64_TESTS ?= --cases 4 -k "not fused" tests/kernels/test_accuracy.py tests/kernels/test_instruction_sets.py \
-  tests/spike/test_contract.py tests/neurons/test_lif.py
+# A selection for pytest. All cases of these files, and of tests/neurons/test_lif.py, take 14 minutes of CPU time.
+AARCH64_TESTS ?= --cases 2 -k "not fused" tests/kernels/test_accuracy.py tests/kernels/test_instruction_sets.py \
+  tests/spike/test_contract.py
 aarch64 wheel-aarch64: export XLA_FLAGS := --xla_backend_optimization_level=0
 aarch64: export SPIKEGRAD_REQUIRE_TEST_MODULES := 1
 aarch64: .venv/aarch64/module .venv/main/done
