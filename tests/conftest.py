@@ -1,6 +1,5 @@
 """Eight CPU devices for the partitioning tests, the switch to 64 bits, and `--cases`."""
 
-import gc
 import os
 import random
 
@@ -31,12 +30,6 @@ def pytest_collection_modifyitems(config, items):
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def frozen_objects():
-    """Let the garbage collector skip the objects of earlier files: jax keeps millions of them in its caches."""
-    gc.freeze()
 
 
 @pytest.fixture
