@@ -24,7 +24,7 @@
 #   make release-check  everything that must hold before a release: tests, wheels, site, versions, changelog, age of the figures
 #   make gpu-check check an installation on a GPU: tests, time, report in out/gpu_check; fails without a GPU
 #   make installs  check builds: rejected compiler flags, each Python's jaxlib, a read-only source tree
-#   make versions  run the test suite on the oldest supported and the newest jax
+#   make versions  run four cases of each test on the oldest supported and the newest jax
 #   make policies  test the primitives' rules with the default kernel policy, and sharding and threads without kernels
 #   make asan      run the kernel tests and 10,000 random calls under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan      run the threading tests under ThreadSanitizer
@@ -251,7 +251,7 @@ policies tsan: export SPIKEGRAD_ONE_SURROGATE := 1
 
 # Without XLA's optimisation tests take a quarter less time. The optimisation level affects neither the jax version nor
 # the kernel policy under test. Another jax version breaks a rule, not one of its cases. So 4 cases of each test are
-# enough here; `make wheel` runs all cases on these versions.
+# enough here; `make wheel` runs all cases of one surrogate on these versions.
 
 versions policies: export XLA_FLAGS := --xla_backend_optimization_level=0
 versions: .venv/oldest/done .venv/newest/done
@@ -330,7 +330,7 @@ AARCH64_SITE := .venv/aarch64/lib/python3.11/site-packages
 .venv/aarch64/done: .venv/build-3.11/done tests/with_emulation/install_python.sh pyproject.toml
 	rm -rf $(@D)
 	tests/with_emulation/install_python.sh $(@D)
-	.venv/build-3.11/bin/python -m compileall -q $(@D)/root/usr/lib/python3.11
+	.venv/build-3.11/bin/python -m compileall -q $(@D)/debian/usr/lib/python3.11
 	.venv/build-3.11/bin/python -c '$(call extra,test)' > $(@D)/requirements.txt
 	.venv/build-3.11/bin/python $(PIP) --target $(AARCH64_SITE) --python-version 3.11 --only-binary=:all: \
 	  $(foreach tag,2014 _2_17 _2_27 _2_28,--platform manylinux$(tag)_aarch64) -r $(@D)/requirements.txt jax==0.10.2 jaxlib==0.10.2
@@ -339,7 +339,7 @@ AARCH64_SITE := .venv/aarch64/lib/python3.11/site-packages
 # The modules under test.
 .venv/aarch64/module: .venv/aarch64/done .venv/zig/done $(SOURCES)
 	rm -rf build/aarch64/*.whl $(AARCH64_SITE)/spikegrad*
-	$(call aarch64-wheel,3.11,build/aarch64,-Ccmake.define.SPIKEGRAD_TESTING=ON -Ccmake.define.CMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF \
+	$(call aarch64-wheel,3.11,build/aarch64,-Ccmake.define.SPIKEGRAD_TESTING=ON \
 	  "-Cbuild.targets=_cpu;spikegrad_scalar" -Cinstall.components=_cpu .)
 	.venv/build-3.11/bin/python -m zipfile -e build/aarch64/*.whl $(AARCH64_SITE)
 	cp build/aarch64/spikegrad_scalar.*.so $(AARCH64_SITE)/spikegrad_scalar.so

@@ -7,7 +7,6 @@ slower.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,17 +26,6 @@ def _spike(x: Any) -> Any:
     return threshold(x, "tanh", STEEPNESS / 2)
 
 
-def _loop(step: Any) -> Callable[[Any], Any]:
-    def layer(current: Any) -> Any:
-        state, spikes = LIFBoxFeedForwardState(torch.zeros_like(current[0])), []
-        for x in current:
-            s, state = step(x, state)
-            spikes.append(s)
-        return torch.stack(spikes)
-
-    return layer
-
-
 def model(compiled: bool) -> Model:
     parameters = LIFBoxParameters(
         tau_mem_inv=torch.as_tensor((1 - DECAY) / DT),
@@ -48,5 +36,5 @@ def model(compiled: bool) -> Model:
     )
     cell = LIFBoxCell(parameters, dt=DT)
     if compiled:
-        return Model(torch_calls.compiled(_spike), torch_calls.compiled_layer(_loop, cell))
-    return Model(_spike, _loop(cell))
+        return Model(torch_calls.compiled(_spike), torch_calls.compiled_loop(cell, LIFBoxFeedForwardState))
+    return Model(_spike, torch_calls.loop(cell, LIFBoxFeedForwardState))

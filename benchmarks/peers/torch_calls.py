@@ -40,9 +40,22 @@ def compiled(function: Any) -> Any:
     return torch.compile(function, dynamic=False)
 
 
-def compiled_layer(loop: Callable[[Any], Callable[[Any], Any]], step: Any) -> Callable[[Any], Any]:
+def loop(step: Any, initial: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A layer of all steps: `step(x, state)` returns the spikes and the next state, from `initial(zeros)` on."""
+
+    def layer(current: Any) -> Any:
+        state, spikes = initial(torch.zeros_like(current[0])), []
+        for x in current:
+            s, state = step(x, state)
+            spikes.append(s)
+        return torch.stack(spikes)
+
+    return layer
+
+
+def compiled_loop(step: Any, initial: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A compiled loop over a step, up to MOST_STEPS steps. Beyond them, a loop over the compiled step."""
-    whole, by_step = compiled(loop(step)), loop(compiled(step))
+    whole, by_step = compiled(loop(step, initial)), loop(compiled(step), initial)
     return lambda current: (whole if len(current) <= MOST_STEPS else by_step)(current)
 
 

@@ -30,7 +30,7 @@ sys.path.append(str(Path(__file__).parents[1] / "support"))
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 OTHER_DTYPES = ("int32", "uint8", "bool", "complex64", "int64", "float8_e4m3fn")
 CHUNK = 1000
-"""Calls in one process. Each call compiles a program, and the programs stay in memory."""
+"""Calls in one process. Compiled programs stay in memory until it ends."""
 
 VALID_CALLS = 25
 """Valid calls in one program, since compiling takes most of the time. A changed call has its own program, because its

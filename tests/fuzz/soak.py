@@ -3,8 +3,8 @@
 Each operation runs with a random kernel policy, and its result is compared with the fused form's. The inputs are
 multiples of 1/8 and the decays powers of 2, so the arithmetic of a layer is exact, and all forms give the same spikes.
 
-First every program runs once, since jax keeps compiled programs. Then programs run at random. In the first third of the
-rest each thread's memory pools grow. After that memory must not grow.
+First every program runs once, since jax keeps compiled programs. Then programs run at random. For a third of that time
+the memory pools of each thread grow. In the other two thirds memory must not grow.
 
     python tests/fuzz/soak.py --seconds 3600
 """

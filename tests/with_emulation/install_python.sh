@@ -34,7 +34,7 @@ apt-get download -qq "qemu-user-static:$host" "${emulated[@]/%/:arm64}" || {
   exit 1
 }
 for package in *_arm64.deb; do
-  dpkg -x "$package" "$folder/root"
+  dpkg -x "$package" "$folder/debian"
 done
 dpkg --fsys-tarfile qemu-user-static_*.deb | tar -x -C "$folder/bin" --strip-components=3 ./usr/bin/qemu-aarch64-static
 cd "$folder"
@@ -44,7 +44,7 @@ rm -r packages apt
 # another emulated Python.
 cat > bin/python << WRAPPER
 #!/bin/sh
-exec "$folder/bin/qemu-aarch64-static" -L "$folder/root" -0 "\$0" "$folder/root/usr/bin/python3.11" "\$@"
+exec "$folder/bin/qemu-aarch64-static" -L "$folder/debian" -0 "\$0" "$folder/debian/usr/bin/python3.11" "\$@"
 WRAPPER
 chmod +x bin/python
-echo "home = $folder/root/usr/bin" > pyvenv.cfg
+echo "home = $folder/debian/usr/bin" > pyvenv.cfg
